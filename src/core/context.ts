@@ -1,0 +1,90 @@
+/**
+ * Builds the context of one plugin: the kernel's parts, seen through its scope.
+ *
+ * @module
+ */
+import type { Bus } from './bus.ts'
+import type { Disposer, EventType, Listener, ListenerOptions, MaiEvents } from './events.ts'
+import type { Hooks } from './hooks.ts'
+import type { PluginContext } from './plugin.ts'
+import type { Scope } from './scope.ts'
+import type { Slots } from './slots.ts'
+import { kernelErrors } from './errors.ts'
+
+/** What all contexts of a kernel share. */
+export interface KernelParts {
+  readonly bus: Bus
+  readonly slots: Slots
+  readonly hooks: Hooks
+  /** Runs work after boot and reports its failure. */
+  startTask(scope: Scope, label: string, work: (signal: AbortSignal) => Promise<void>): void
+}
+
+/** The context of the plugin (or host) that owns `scope`. */
+export function createContext(scope: Scope, { bus, slots, hooks, startTask }: KernelParts): PluginContext {
+  const { name, signal } = scope
+
+  function on<T extends EventType>(type: T, listener: Listener<T>, options: ListenerOptions = {}): Disposer {
+    scope.assertOpen(`listen to "${type}"`)
+    const stop = scope.own(`listener of ${type}`, bus.on(type, listener, name, options.mailbox))
+    if (options.signal?.aborted) stop()
+    else options.signal?.addEventListener('abort', stop, { once: true, signal })
+    return stop
+  }
+
+  function once<T extends EventType>(type: T, options: { readonly signal?: AbortSignal } = {}): Promise<MaiEvents[T]> {
+    return new Promise((resolve, reject) => {
+      const ended = options.signal ? AbortSignal.any([signal, options.signal]) : signal
+      if (ended.aborted) return reject(ended.reason)
+      const onAbort = (): void => {
+        stop()
+        reject(ended.reason)
+      }
+      const stop = on(type, (payload) => {
+        stop()
+        ended.removeEventListener('abort', onAbort)
+        resolve(payload)
+      })
+      ended.addEventListener('abort', onAbort, { once: true })
+    })
+  }
+
+  // The registries hold implementations by name; MaiSlots and MaiHooks give them back their types here.
+  const context = {
+    name,
+    signal,
+    on,
+    once,
+    emit<T extends EventType>(type: T, payload: MaiEvents[T]): void {
+      if (scope.closed) scope.assertOpen(`emit "${type}"`)
+      bus.emit(type, payload)
+    },
+    listening: (type: EventType): boolean => bus.hasListeners(type),
+    provide(slot: string, impl: unknown): Disposer {
+      scope.assertOpen(`provide "${slot}"`)
+      return scope.own(`slot ${slot}`, slots.provide(slot, impl, name))
+    },
+    use(slot: string): unknown {
+      const held = slots.find(slot)
+      if (!held) throw kernelErrors.slotMissing(slot, name)
+      return held.impl
+    },
+    tryUse: (slot: string): unknown => slots.find(slot)?.impl,
+    contribute(slot: string, impl: unknown): Disposer {
+      scope.assertOpen(`contribute to "${slot}"`)
+      return scope.own(`slot ${slot}`, slots.contribute(slot, impl, name))
+    },
+    all: (slot: string): unknown[] => slots.all(slot),
+    hook(hook: string, handler: Parameters<Hooks['add']>[1], options: { readonly order?: number } = {}): Disposer {
+      scope.assertOpen(`join the hook "${hook}"`)
+      return scope.own(`hook ${hook}`, hooks.add(hook, handler, name, options.order ?? 0))
+    },
+    runHook: (hook: string, input: unknown, last: (input: unknown) => unknown): Promise<unknown> => hooks.run(hook, input, last, name),
+    task(label: string, work: (signal: AbortSignal) => Promise<void>): void {
+      scope.assertOpen(`start "${label}"`)
+      startTask(scope, label, work)
+    },
+    onDispose: (cleanup: () => void | Promise<void>, label?: string): void => scope.onDispose(cleanup, label),
+  }
+  return context as unknown as PluginContext
+}
