@@ -1,0 +1,3 @@
+export interface Mai {
+  readonly version: string
+}

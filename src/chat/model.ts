@@ -1,0 +1,84 @@
+/**
+ * Models: what a backend offers, and what is loaded.
+ *
+ * @module
+ */
+
+/** `backend/id`. */
+export type ModelKey = string
+
+/** What a model can do beside text. */
+export interface ModelAbilities {
+  readonly vision: boolean
+  readonly tools: boolean
+  readonly reasoning: boolean
+}
+
+/** A model in memory. */
+export interface LoadedInstance {
+  /** The backend's own name for this instance. */
+  readonly instanceId: string
+  readonly model: ModelKey
+  /** Window it was really loaded with, in tokens. */
+  readonly contextLength: number
+}
+
+/** A model that a backend offers. Names and paths come from outside: untrusted text. */
+export interface ModelInfo {
+  readonly key: ModelKey
+  readonly backend: string
+  /** The backend's own key. */
+  readonly id: string
+  readonly name: string
+  /** Whether its endpoint is another machine. */
+  readonly remote: boolean
+  readonly sizeBytes: number | undefined
+  /** Number of parameters. */
+  readonly parameters: number | undefined
+  readonly quantisation: { readonly name: string; readonly bits: number | undefined } | undefined
+  readonly architecture: string | undefined
+  /** Largest window it was trained for, in tokens. */
+  readonly maxContextLength: number
+  readonly abilities: ModelAbilities
+  /** Real path of the file, for merging what two backends see. */
+  readonly path: string | undefined
+  readonly instances: readonly LoadedInstance[]
+}
+
+/** How to hold a model in memory. Everything is optional: the backend's own default applies. */
+export interface LoadSettings {
+  /** Window in tokens. */
+  readonly contextLength?: number
+  readonly gpuLayers?: number | 'max' | 'off'
+  readonly kvType?: 'f16' | 'q8_0' | 'q4_0'
+  readonly flashAttention?: boolean
+  /** Unload after being unused for so long, in ms. */
+  readonly keepAliveMs?: number
+}
+
+/** How to sample an answer. */
+export interface SamplingSettings {
+  readonly temperature?: number
+  readonly topP?: number
+  /** Tokens. */
+  readonly maxTokens?: number
+  readonly stop?: readonly string[]
+  readonly seed?: number
+}
+
+/** What the configuration says about one model, or about all (`'*'`). */
+export interface ModelSettings extends LoadSettings, SamplingSettings {
+  /** Overrides the quality prior: higher is more capable, about billions of parameters. */
+  readonly quality?: number
+}
+
+/** Memory a model needs, in bytes. */
+export interface MemoryEstimate {
+  readonly weightsBytes: number
+  readonly kvBytes: number
+  readonly computeBytes: number
+  readonly totalBytes: number
+  readonly source: 'backend' | 'header' | 'table' | 'size' | 'observed'
+  /** 0 to 1. */
+  readonly confidence: number
+}

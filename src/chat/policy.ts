@@ -1,0 +1,181 @@
+/**
+ * The slot `policy`: which model, and what to do when one struggles.
+ *
+ * A policy is a pure fold over recorded events and a pure decision: no clock, no randomness, no I/O.
+ * Same log, same decisions.
+ *
+ * @module
+ */
+import type { ErrorFact } from '../core/errors.ts'
+import type { MemoryEstimate, ModelAbilities, ModelKey } from './model.ts'
+import type { PressureLevel, ResourceSample } from './resources.ts'
+
+/** What a conversation needs of a model. */
+export interface Needs {
+  /** Smallest window that serves, in tokens. */
+  readonly contextTokens: number
+  readonly vision: boolean
+  readonly tools: boolean
+}
+
+/** A model that could answer. */
+export interface Candidate {
+  readonly model: ModelKey
+  readonly remote: boolean
+  /** False for a remote model whose configuration lacks `allowRemote`. */
+  readonly allowed: boolean
+  readonly sizeBytes: number | undefined
+  readonly parameters: number | undefined
+  readonly quantisationBits: number | undefined
+  /** Configured quality, if any. */
+  readonly quality: number | undefined
+  readonly maxContextLength: number
+  readonly abilities: ModelAbilities
+  /** Window of the instance in memory; undefined when none is loaded. */
+  readonly loadedContextLength: number | undefined
+  /** Window it would be loaded with. */
+  readonly plannedContextLength: number
+  /** Memory that loading it would take. */
+  readonly memory: MemoryEstimate
+  /** Memory that becomes free when Mai unloads what it may unload for it. */
+  readonly reclaimableBytes: number
+}
+
+/** A question to the policy, with everything it may look at. */
+export interface SelectionRequest {
+  /** Epoch ms. */
+  readonly time: number
+  readonly purpose: 'turn' | 'rescue' | 'preload' | 'query'
+  readonly sessionId: string | undefined
+  readonly turnId: string | undefined
+  /** The model in use. */
+  readonly current: ModelKey | undefined
+  readonly needs: Needs
+  readonly resources: ResourceSample
+  readonly candidates: readonly Candidate[]
+  /** Models that failed in this turn. */
+  readonly failed: readonly ModelKey[]
+}
+
+/** What the policy thought of one candidate. */
+export interface ScoredCandidate {
+  readonly model: ModelKey
+  readonly score: number
+  /** The rule that excluded it. */
+  readonly excluded?: string
+}
+
+/** An answer. Serialisable, so that it can be recorded, replayed and explained. */
+export interface Decision {
+  /** Undefined: nothing can serve. */
+  readonly model: ModelKey | undefined
+  /** Window to load it with, in tokens. */
+  readonly contextLength: number
+  /** A short code such as `most-efficient`, `pinned`, `dwell`, `smallest`. */
+  readonly reason: string
+  /** What to try next, in order, when it cannot be loaded. */
+  readonly fallbacks: readonly ModelKey[]
+  readonly candidates: readonly ScoredCandidate[]
+}
+
+/** Why an answer is in trouble. */
+export type StruggleKind =
+  | 'loop'
+  | 'noisy-loop'
+  | 'stall'
+  | 'slow'
+  | 'empty'
+  | 'cut-off'
+  | 'garbled'
+  | 'low-confidence'
+  | 'context-full'
+  | 'model-unloaded'
+  | 'backend-lost'
+  | 'crashed'
+  | 'load-failed'
+  | 'failed'
+
+/** A struggle, put to the policy. */
+export interface StruggleRequest {
+  /** Epoch ms. */
+  readonly time: number
+  readonly turnId: string
+  readonly model: ModelKey
+  readonly kind: StruggleKind
+  readonly error: ErrorFact | undefined
+  /** Whether the same request could succeed on the same model. */
+  readonly transient: boolean
+  /** Wait that the server asked for, in ms. */
+  readonly retryAfterMs: number | undefined
+  /** Attempts made in this turn so far, this one included. */
+  readonly attempts: number
+  /** Of these, on this model. */
+  readonly attemptsOnModel: number
+  /** Characters of this answer that the person has seen. */
+  readonly releasedChars: number
+  /** Models that have not failed in this turn. */
+  readonly alternatives: number
+}
+
+/** What to do about it. */
+export interface StruggleDecision {
+  readonly action: 'continue' | 'retry' | 'switch' | 'fail'
+  readonly reason: string
+  /** Wait before a retry, in ms. */
+  readonly delayMs: number
+}
+
+/** Type → payload of what is recorded. Ids and numbers only. */
+export interface PolicyRecords {
+  /** A process begins; it folds records up to `foldedThrough`, then its own. */
+  'run.started': { readonly pid: number; readonly foldedThrough: number }
+  'pin.changed': { readonly model: ModelKey | null }
+  'resources.pressured': { readonly level: PressureLevel; readonly availableBytes: number; readonly totalBytes: number }
+  'resources.recovered': { readonly availableBytes: number; readonly totalBytes: number }
+  'model.selected': { readonly request: SelectionRequest; readonly decision: Decision }
+  'model.loaded': { readonly model: ModelKey; readonly contextLength: number; readonly ms: number }
+  'model.load.failed': { readonly model: ModelKey; readonly code: string; readonly memory: boolean }
+  'model.unloaded': { readonly model: ModelKey }
+  'model.switched': { readonly from: ModelKey; readonly to: ModelKey; readonly reason: string; readonly rescue: boolean }
+  'struggle.decided': { readonly request: StruggleRequest; readonly decision: StruggleDecision }
+  'generation.finished': { readonly model: ModelKey; readonly ms: number; readonly firstTokenMs: number; readonly completionTokens: number }
+  'generation.failed': { readonly model: ModelKey; readonly kind: StruggleKind; readonly code: string }
+}
+
+/** The name of a record. */
+export type RecordType = keyof PolicyRecords
+
+/** One line of the policy's log. */
+export type RecordedEvent = {
+  [T in RecordType]: {
+    /** Position in the log, ascending over all runs. */
+    readonly seq: number
+    /** The process that wrote it. */
+    readonly run: string
+    /** Epoch ms. */
+    readonly time: number
+    readonly type: T
+    readonly payload: PolicyRecords[T]
+  }
+}[RecordType]
+
+/**
+ * A switching policy. `State` must survive JSON: it is snapshotted every 1,000 records.
+ *
+ * @example
+ * const alwaysFirst: SwitchingPolicy<null> = {
+ *   name: 'always-first', version: 1,
+ *   initial: () => null,
+ *   reduce: (state) => state,
+ *   select: (_, { candidates }) => ({ model: candidates[0]?.model, contextLength: 4096, reason: 'first', fallbacks: [], candidates: [] }),
+ *   onStruggle: () => ({ action: 'switch', reason: 'struggled', delayMs: 0 }),
+ * }
+ */
+export interface SwitchingPolicy<State = unknown> {
+  readonly name: string
+  readonly version: number
+  initial(): State
+  reduce(state: State, event: RecordedEvent): State
+  select(state: State, request: SelectionRequest): Decision
+  onStruggle(state: State, request: StruggleRequest): StruggleDecision
+}

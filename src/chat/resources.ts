@@ -1,0 +1,46 @@
+/**
+ * The slot `resources`: what the machine has left.
+ *
+ * @module
+ */
+
+/** From fine to bad. */
+export type PressureLevel = 'normal' | 'pressured' | 'critical'
+
+/** One graphics device. Bytes; unified memory is counted once, in `memory`. */
+export interface GpuSample {
+  readonly name: string
+  readonly totalBytes: number
+  readonly freeBytes: number
+  readonly unified: boolean
+}
+
+/** The machine at one moment. */
+export interface ResourceSample {
+  /** Epoch ms. */
+  readonly time: number
+  readonly memory: {
+    /** Bytes that this process tree may use: the machine's, or a container's limit. */
+    readonly totalBytes: number
+    readonly availableBytes: number
+    readonly swapUsedBytes: number
+  }
+  readonly cpu: {
+    readonly cores: number
+    /** Busy share of all cores since the last sample, 0 to 1. */
+    readonly load: number
+  }
+  readonly gpus: readonly GpuSample[]
+  /** Memory pressure stall, `full avg10`, in percent; undefined where the system has none. */
+  readonly memoryStall: number | undefined
+  readonly battery: { readonly discharging: boolean; readonly percent: number } | undefined
+  readonly level: PressureLevel
+}
+
+/** The latest sample and its history. */
+export interface Resources {
+  /** Newest sample; taken on the spot when there is none yet. Cheap: no child process, no network. */
+  latest(): ResourceSample
+  /** Up to the last 10 minutes, oldest first. */
+  history(): readonly ResourceSample[]
+}
