@@ -15,7 +15,25 @@ export interface FailureTraits {
   readonly memory: boolean
 }
 
-const TRAITS = {
+/** Codes that backends reject with. */
+export type BackendErrorCode =
+  | 'MAI_BACKEND_UNREACHABLE'
+  | 'MAI_BACKEND_LOST'
+  | 'MAI_BACKEND_TIMEOUT'
+  | 'MAI_BACKEND_ERROR'
+  | 'MAI_AUTH_REFUSED'
+  | 'MAI_RATE_LIMITED'
+  | 'MAI_REQUEST_INVALID'
+  | 'MAI_CONTENT_FILTERED'
+  | 'MAI_MODEL_NOT_FOUND'
+  | 'MAI_MODEL_UNLOADED'
+  | 'MAI_MODEL_CRASHED'
+  | 'MAI_LOAD_REFUSED'
+  | 'MAI_LOAD_TIMEOUT'
+  | 'MAI_LOAD_FAILED'
+  | 'MAI_CONTEXT_OVERFLOW'
+
+const TRAITS: Readonly<Record<BackendErrorCode, FailureTraits>> = {
   MAI_BACKEND_UNREACHABLE: { kind: 'backend-lost', transient: false, memory: false },
   MAI_BACKEND_LOST: { kind: 'backend-lost', transient: true, memory: false },
   MAI_BACKEND_TIMEOUT: { kind: 'stall', transient: false, memory: false },
@@ -31,10 +49,7 @@ const TRAITS = {
   MAI_LOAD_TIMEOUT: { kind: 'load-failed', transient: false, memory: false },
   MAI_LOAD_FAILED: { kind: 'load-failed', transient: false, memory: false },
   MAI_CONTEXT_OVERFLOW: { kind: 'context-full', transient: false, memory: false },
-} as const satisfies Record<string, FailureTraits>
-
-/** Codes that backends reject with. */
-export type BackendErrorCode = keyof typeof TRAITS
+}
 
 /** An error of a backend, with the cure that fits its code. `details.retryAfterMs` where a server named a wait. */
 export function backendError(code: BackendErrorCode, problem: string, options: MaiErrorOptions = {}): MaiError {
