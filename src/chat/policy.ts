@@ -50,6 +50,8 @@ export interface SelectionRequest {
   readonly turnId: string | undefined
   /** The model in use. */
   readonly current: ModelKey | undefined
+  /** The model that the person asked for with this message. */
+  readonly requested: ModelKey | undefined
   readonly needs: Needs
   readonly resources: ResourceSample
   readonly candidates: readonly Candidate[]
