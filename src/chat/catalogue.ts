@@ -1,0 +1,158 @@
+/**
+ * What models there are: the answers of all backends, merged, and kept until something changes.
+ *
+ * @module
+ */
+import { distance } from 'fastest-levenshtein'
+import { toErrorFact, isMaiError } from '../core/errors.ts'
+import type { PluginContext } from '../core/plugin.ts'
+import { within } from '../core/scope.ts'
+import type { Backend } from './backend.ts'
+import { backendError, chatErrors } from './failure.ts'
+import type { LoadedInstance, ModelInfo, ModelKey } from './model.ts'
+import type { BackendStatus } from './status.ts'
+
+/** Bound on one backend's list; starting an engine may be part of it. */
+const LIST_LIMIT_MS = 45_000
+
+interface Seen {
+  readonly backend: Backend
+  readonly models: readonly ModelInfo[]
+  readonly error: unknown
+}
+
+/** The models of all backends, as last seen. Reading is free; `refresh` asks. */
+export class Catalogue {
+  readonly #ctx: PluginContext
+  #models: ReadonlyMap<ModelKey, ModelInfo> = new Map()
+  #seen: readonly Seen[] = []
+  #refreshing: Promise<void> | undefined
+  #fresh = false
+
+  constructor(ctx: PluginContext) {
+    this.#ctx = ctx
+  }
+
+  get models(): readonly ModelInfo[] {
+    return [...this.#models.values()]
+  }
+
+  find(key: ModelKey): ModelInfo | undefined {
+    return this.#models.get(key)
+  }
+
+  backends(): BackendStatus[] {
+    return this.#seen.map(({ backend, models, error }) => ({
+      name: backend.name,
+      remote: backend.remote,
+      connected: error === undefined,
+      models: models.length,
+      error: error === undefined ? undefined : toErrorFact(error),
+    }))
+  }
+
+  backendOf(model: ModelInfo): Backend {
+    const found = this.#ctx.all('backend').find((backend) => backend.name === model.backend)
+    if (!found) throw backendError('MAI_BACKEND_UNREACHABLE', `The backend "${model.backend}" is gone.`)
+    return found
+  }
+
+  /** Asks all backends, at most once at a time. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#ask().finally(() => {
+      this.#refreshing = undefined
+    })
+    return this.#refreshing
+  }
+
+  /** Makes sure that the backends have been asked. @throws MaiError `MAI_NOTHING_SERVES` when there is no model at all */
+  async ensure(): Promise<void> {
+    if (!this.#fresh || this.#models.size === 0) await this.refresh()
+    if (this.#models.size === 0) throw this.nothing()
+  }
+
+  /** The next `ensure` asks again: something turned out to be different. */
+  invalidate(): void {
+    this.#fresh = false
+  }
+
+  /** Notes a load or unload without asking again. */
+  note(instance: LoadedInstance, resident: boolean): void {
+    const model = this.#models.get(instance.model)
+    if (!model) return
+    const others = model.instances.filter((other) => other.instanceId !== instance.instanceId)
+    this.#models = new Map(this.#models).set(model.key, { ...model, instances: resident ? [...others, instance] : others })
+  }
+
+  /** Why there is nothing: what each backend said, and the first cure. */
+  nothing(): Error {
+    const tried = this.#seen.map(({ backend, error }) => {
+      if (error === undefined) return `${backend.name}: it has no models`
+      return `${backend.name}: ${isMaiError(error) ? error.problem : toErrorFact(error).message}`
+    })
+    const cure = this.#seen.map(({ error }) => (isMaiError(error) ? error.cure : undefined)).find((text) => text !== undefined)
+    return chatErrors.nothingServes(tried, cure ?? 'Start LM Studio with `lms server start`, and download a model with `lms get`.')
+  }
+
+  /**
+   * The model a person means: its key, or its id or name where only one model has it.
+   * @throws MaiError `MAI_UNKNOWN_MODEL`
+   */
+  resolve(text: string): ModelInfo {
+    const exact = this.#models.get(text)
+    if (exact) return exact
+    const wanted = text.toLowerCase()
+    const same = this.models.filter((m) => [m.key, m.id, m.name].some((name) => name.toLowerCase() === wanted))
+    const [only] = same
+    if (only && same.length === 1) return only
+    if (same.length > 1) throw chatErrors.ambiguousModel(text, same.map((m) => m.key))
+    throw chatErrors.unknownModel(text, nearest(text, this.models.map((m) => m.key)))
+  }
+
+  async #ask(): Promise<void> {
+    const before = this.#seen
+    this.#seen = await Promise.all(this.#ctx.all('backend').map((backend) => this.#askOne(backend)))
+    this.#models = merged(this.#seen.flatMap((seen) => seen.models))
+    this.#fresh = true
+    for (const { backend, models } of this.#seen) {
+      const keys = models.map((m) => m.key)
+      const old = before.find((seen) => seen.backend === backend)?.models.map((m) => m.key)
+      if (keys.join() !== old?.join()) this.#ctx.emit('models.discovered', { backend: backend.name, models: keys })
+    }
+  }
+
+  async #askOne(backend: Backend): Promise<Seen> {
+    const limit = AbortSignal.any([this.#ctx.signal, AbortSignal.timeout(LIST_LIMIT_MS)])
+    try {
+      const late = (): Error => backendError('MAI_BACKEND_TIMEOUT', `${backend.name} did not list its models within ${LIST_LIMIT_MS / 1000} s.`)
+      return { backend, models: await within(backend.list(limit), LIST_LIMIT_MS, late), error: undefined }
+    } catch (error) {
+      return { backend, models: [], error }
+    }
+  }
+}
+
+/** One row a model: a file that two backends see belongs to the backend that comes first. */
+function merged(models: readonly ModelInfo[]): Map<ModelKey, ModelInfo> {
+  const byKey = new Map<ModelKey, ModelInfo>()
+  const paths = new Set<string>()
+  for (const model of models) {
+    if (byKey.has(model.key) || (model.path !== undefined && paths.has(model.path))) continue
+    if (model.path !== undefined) paths.add(model.path)
+    byKey.set(model.key, model)
+  }
+  return byKey
+}
+
+/** Up to three of `names` that a person may have meant by `text`. */
+export function nearest(text: string, names: readonly string[]): string[] {
+  const wanted = text.toLowerCase()
+  const tail = (name: string): string => name.slice(name.indexOf('/') + 1)
+  const gap = (name: string): number => Math.min(distance(wanted, name.toLowerCase()), distance(wanted, tail(name).toLowerCase()))
+  const containing = names.filter((name) => name.toLowerCase().includes(wanted))
+  if (containing.length > 0) return containing.slice(0, 3)
+  return [...names]
+    .filter((name) => gap(name) <= Math.max(2, text.length * 0.6))
+    .sort((a, b) => gap(a) - gap(b))
+    .slice(0, 3)
+}

@@ -1,0 +1,79 @@
+/**
+ * Puts what is known of models, memory and conversation into a question to the policy.
+ *
+ * @module
+ */
+import { estimateFromSize } from './memory-estimate.ts'
+import type { LoadedInstance, MemoryEstimate, ModelInfo, ModelKey, ModelSettings } from './model.ts'
+import type { Candidate, Needs } from './policy.ts'
+
+/** Window that a model is loaded with when nothing else is said, in tokens: room for a conversation, modest in memory. */
+export const DEFAULT_CONTEXT = 8192
+
+/** What the configuration says about a model: by key over by id over `'*'`. */
+export function settingsFor(model: ModelInfo, all: Readonly<Record<string, ModelSettings>>): ModelSettings {
+  return { ...all['*'], ...all[model.id], ...all[model.key] }
+}
+
+/** Window to load a model with: as configured, else the default or what is needed, never past what it was trained for. */
+export function plannedContext(model: ModelInfo, settings: ModelSettings, needs: Needs): number {
+  const wanted = settings.contextLength ?? Math.max(DEFAULT_CONTEXT, roundedUp(needs.contextTokens))
+  return Math.min(wanted, model.maxContextLength)
+}
+
+/** To the next power of two, so that small growth does not mean a reload. */
+function roundedUp(tokens: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, tokens)))
+}
+
+/** Memory of a model at a window, in bytes. */
+export function memoryOf(model: ModelInfo, contextLength: number, estimates: ReadonlyMap<ModelKey, MemoryEstimate>): MemoryEstimate {
+  const known = estimates.get(`${model.key}@${contextLength}`)
+  return known ?? estimateFromSize({ ...model, quantisationBits: model.quantisation?.bits }, contextLength)
+}
+
+/** The instance of a model that serves a need: the largest window, if that is enough. */
+export function servingInstance(model: ModelInfo, contextTokens: number): LoadedInstance | undefined {
+  const [largest] = [...model.instances].sort((a, b) => b.contextLength - a.contextLength)
+  return largest && largest.contextLength >= contextTokens ? largest : undefined
+}
+
+/** Everything {@link candidates} looks at. */
+export interface SituationInput {
+  readonly models: readonly ModelInfo[]
+  readonly settings: Readonly<Record<string, ModelSettings>>
+  readonly needs: Needs
+  /** Whether a backend's models may be chosen without being asked for. */
+  readonly allowed: (model: ModelInfo) => boolean
+  /** Instances that Mai may unload: its own, idle, and not kept. */
+  readonly unloadable: ReadonlySet<string>
+  /** Backends' own estimates, by `key@context`. */
+  readonly estimates: ReadonlyMap<ModelKey, MemoryEstimate>
+}
+
+/** One candidate a model. */
+export function candidates(input: SituationInput): Candidate[] {
+  const reclaimableBytes = input.models
+    .flatMap((model) => model.instances.filter((i) => input.unloadable.has(i.instanceId)).map((i) => memoryOf(model, i.contextLength, input.estimates)))
+    .reduce((sum, memory) => sum + memory.totalBytes, 0)
+  return input.models.map((model) => {
+    const settings = settingsFor(model, input.settings)
+    const loaded = servingInstance(model, input.needs.contextTokens)
+    const plannedContextLength = loaded?.contextLength ?? plannedContext(model, settings, input.needs)
+    return {
+      model: model.key,
+      remote: model.remote,
+      allowed: input.allowed(model),
+      sizeBytes: model.sizeBytes,
+      parameters: model.parameters,
+      quantisationBits: model.quantisation?.bits,
+      quality: settings.quality,
+      maxContextLength: model.maxContextLength,
+      abilities: model.abilities,
+      loadedContextLength: loaded?.contextLength,
+      plannedContextLength,
+      memory: memoryOf(model, plannedContextLength, input.estimates),
+      reclaimableBytes,
+    }
+  })
+}
