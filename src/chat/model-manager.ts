@@ -1,22 +1,244 @@
-import type { LoadedInstance, ModelInfo, ModelKey } from './model.ts'
-import type { Decision } from './policy.ts'
-import type { CurrentModelStatus, ModelRow } from './status.ts'
+/**
+ * The models behind one door: which there are, which is best, which is loaded.
+ *
+ * @module
+ */
+import { toErrorFact } from '../core/errors.ts'
+import type { PluginContext } from '../core/plugin.ts'
+import { Catalogue } from './catalogue.ts'
+import { Journal } from './journal.ts'
+import type { LoadedInstance, MemoryEstimate, ModelInfo, ModelKey } from './model.ts'
+import type { Decision, Needs, SelectionRequest } from './policy.ts'
+import type { Reply } from './reply.ts'
+import { Residency } from './residency.ts'
+import type { MaiSettings, TurnSettings } from './settings.ts'
+import { candidates, settingsFor } from './situation.ts'
+import type { BackendStatus, CurrentModelStatus, ModelRow } from './status.ts'
+import type { Store } from './store.ts'
+import { Turn, type TurnInput, type TurnParts } from './turn.ts'
 
-export interface ModelManager {
-  /** Asks all backends; merged by file. @throws MaiError `MAI_NOTHING_SERVES` when no backend can be reached */
-  list(): Promise<readonly ModelInfo[]>
-  /** The same with fit and state, for `mai models`. */
-  rows(): Promise<readonly ModelRow[]>
-  /** A key from what a person typed. @throws MaiError `MAI_UNKNOWN_MODEL` with the nearest names in details.nearest */
-  resolve(text: string): Promise<ModelInfo>
-  selectBestModel(options?: { sessionId?: string }): Promise<Decision>
-  /** Loads, verifies, hands over, unloads the former, and pins. */
-  switchModel(key: string): Promise<LoadedInstance>
-  /** Pins (or with undefined unpins) in the store, for all processes; loads nothing. */
-  pin(key: string | undefined): Promise<ModelKey | undefined>
-  preloadModel(key: string): Promise<LoadedInstance>
-  loadModel(key: string, options?: { contextLength?: number; onProgress?: (fraction: number) => void; signal?: AbortSignal }): Promise<LoadedInstance>
+/** What any conversation needs. */
+const PLAIN_NEEDS: Needs = { contextTokens: 1024, vision: false, tools: false }
+
+/** Chooses, loads, switches and answers. Made by `createMai`. */
+export class ModelManager {
+  readonly #ctx: PluginContext
+  readonly #settings: MaiSettings
+  readonly #store: Store
+  readonly #catalogue: Catalogue
+  readonly #residency: Residency
+  readonly #journal: Journal
+  readonly #turnParts: TurnParts
+  readonly #estimates: Map<ModelKey, MemoryEstimate> = new Map()
+  readonly #now: () => number
+  #current: ModelKey | undefined
+  #lastDecision: Decision | undefined
+  #pin: ModelKey | undefined
+
+  constructor(ctx: PluginContext, settings: MaiSettings, limits: TurnSettings, run: string, now: () => number) {
+    this.#ctx = ctx
+    this.#settings = settings
+    this.#now = now
+    this.#store = ctx.use('store')
+    this.#catalogue = new Catalogue(ctx)
+    this.#residency = new Residency(ctx, this.#catalogue, this.#store, limits.loadIdleMs, now)
+    this.#journal = new Journal(ctx, ctx.use('policy'), this.#store, run, now)
+    this.#turnParts = {
+      ctx,
+      store: this.#store,
+      catalogue: this.#catalogue,
+      residency: this.#residency,
+      journal: this.#journal,
+      limits,
+      models: settings.models ?? {},
+      now,
+      current: () => this.#current,
+      setCurrent: (model, decision) => {
+        this.#current = model
+        this.#lastDecision = decision
+      },
+      question: (purpose, needs, about) => this.#question(purpose, needs, about),
+    }
+    ctx.on('resources.pressured', (edge) => void this.#journal.record('resources.pressured', edge))
+    ctx.on('resources.recovered', (edge) => void this.#journal.record('resources.recovered', edge))
+  }
+
+  /** Asks all backends; a file that two of them see is one row. @throws MaiError `MAI_NOTHING_SERVES` */
+  async list(): Promise<readonly ModelInfo[]> {
+    await this.#catalogue.refresh()
+    await this.#catalogue.ensure()
+    return this.#catalogue.models
+  }
+
+  /** Backends as last seen. */
+  backends(): readonly BackendStatus[] {
+    return this.#catalogue.backends()
+  }
+
+  /** The models with fit and state. @throws MaiError `MAI_NOTHING_SERVES` */
+  async rows(): Promise<readonly ModelRow[]> {
+    const models = await this.list()
+    const request = await this.#question('query', PLAIN_NEEDS, {})
+    const decision = await this.#journal.preview(request)
+    return models.map((model) => {
+      const memory = request.candidates.find((c) => c.model === model.key)?.memory
+      const excluded = decision.candidates.find((c) => c.model === model.key)?.excluded
+      const loaded = model.instances.length > 0
+      return { model, fits: loaded || excluded !== 'memory', needBytes: memory?.totalBytes ?? 0, state: loaded ? 'loaded' : 'available', excluded }
+    })
+  }
+
+  /** The model a person means. @throws MaiError `MAI_UNKNOWN_MODEL` with the nearest names */
+  async resolve(text: string): Promise<ModelInfo> {
+    await this.#catalogue.ensure()
+    return this.#catalogue.resolve(text)
+  }
+
+  /** What the policy would choose now; nothing is loaded. */
+  async selectBestModel(options: { readonly sessionId?: string } = {}): Promise<Decision> {
+    await this.#catalogue.ensure()
+    return this.#journal.preview(await this.#question('query', PLAIN_NEEDS, { sessionId: options.sessionId }))
+  }
+
+  /** Answers one message in a turn of its own. */
+  generateResponse(input: TurnInput): { readonly turn: Turn; readonly reply: Promise<Reply> } {
+    const turn = new Turn(this.#turnParts, input)
+    const reply = turn.run()
+    // What changed elsewhere meanwhile is learned off the turn's path.
+    reply.catch(() => {}).then(() => void this.#catalogue.refresh().catch(() => {}))
+    return { turn, reply }
+  }
+
+  /** Loads, verifies, hands over, unloads the former, and pins. @throws MaiError */
+  async switchModel(key: string): Promise<LoadedInstance> {
+    const instance = await this.loadModel(key)
+    const from = this.#current
+    await this.pin(key)
+    this.#current = instance.model
+    if (from !== undefined && from !== instance.model) {
+      const switched = { from, to: instance.model, reason: 'asked', rescue: false }
+      await this.#journal.record('model.switched', switched)
+      this.#ctx.emit('model.switched', { ...switched, sessionId: undefined, turnId: undefined, atChar: 0 })
+    }
+    await this.#residency.tidy(instance.model, 'switched')
+    return instance
+  }
+
+  /** Pins a model for all Mai processes, or unpins; loads nothing. @throws MaiError `MAI_UNKNOWN_MODEL` */
+  async pin(key: string | undefined): Promise<ModelKey | undefined> {
+    const model = key === undefined ? undefined : (await this.resolve(key)).key
+    await this.#store.setSetting('pin', model)
+    await this.#notePin(model)
+    return model
+  }
+
+  /** Loads in the background of whatever goes on; it stays loaded until it is unloaded by name. */
+  async preloadModel(key: string): Promise<LoadedInstance> {
+    const began = this.#now()
+    const instance = await this.loadModel(key)
+    this.#residency.keep(instance)
+    this.#ctx.emit('model.preloaded', { model: instance.model, ms: this.#now() - began })
+    return instance
+  }
+
+  /** Loads a model, or joins it when it is loaded. @throws MaiError of `failure.ts` */
+  async loadModel(
+    key: string,
+    options: { readonly contextLength?: number; readonly onProgress?: (fraction: number) => void; readonly signal?: AbortSignal } = {},
+  ): Promise<LoadedInstance> {
+    const model = await this.resolve(key)
+    const planned = (await this.#question('preload', PLAIN_NEEDS, {})).candidates.find((c) => c.model === model.key)?.plannedContextLength
+    const contextLength = options.contextLength ?? planned
+    const settings = { ...settingsFor(model, this.#settings.models ?? {}), ...(contextLength === undefined ? {} : { contextLength }) }
+    const hold = await this.#residency.acquire(
+      {
+        model,
+        settings,
+        contextTokens: options.contextLength ?? PLAIN_NEEDS.contextTokens,
+        signal: options.signal ?? this.#ctx.signal,
+        ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+      },
+      false,
+    )
+    hold.release()
+    if (hold.loadMs > 0) {
+      const loaded = { model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }
+      await this.#journal.record('model.loaded', loaded)
+      this.#ctx.emit('model.loaded', loaded)
+    }
+    return hold.instance
+  }
+
   /** Unloads what is loaded of it, also what Mai did not load, because the person asked. @returns how many instances */
-  unloadModel(key: string): Promise<number>
-  getCurrentModelStatus(): Promise<CurrentModelStatus>
+  async unloadModel(key: string): Promise<number> {
+    await this.#catalogue.refresh()
+    const { instances } = await this.resolve(key)
+    for (const instance of instances) {
+      await this.#residency.unload(instance, 'asked')
+      await this.#journal.record('model.unloaded', { model: instance.model })
+    }
+    return instances.length
+  }
+
+  async getCurrentModelStatus(): Promise<CurrentModelStatus> {
+    const pinned = await this.#store.getSetting('pin')
+    await this.#catalogue.refresh()
+    const decision = this.#lastDecision ?? (this.#catalogue.models.length > 0 ? await this.selectBestModel() : undefined)
+    const model = this.#current ?? decision?.model
+    const instance = model === undefined ? undefined : this.#catalogue.find(model)?.instances[0]
+    return { model, instance, decision, pinned, resources: this.#ctx.use('resources').latest() }
+  }
+
+  /** The model in use; no I/O. */
+  get current(): ModelKey | undefined {
+    return this.#current
+  }
+
+  /** Ends what hangs on models. */
+  async close(): Promise<void> {
+    await this.#journal.settled()
+    await this.#residency.close(this.#settings.unloadOnExit ?? false)
+  }
+
+  async #question(purpose: SelectionRequest['purpose'], needs: Needs, about: Partial<SelectionRequest>): Promise<SelectionRequest> {
+    await this.#readPin()
+    const models = this.#catalogue.models
+    const remoteAllowed = new Map(this.#ctx.all('backend').map((b) => [b.name, !b.remote || b.allowRemote]))
+    return {
+      time: this.#now(),
+      purpose,
+      sessionId: undefined,
+      turnId: undefined,
+      current: this.#current,
+      requested: undefined,
+      needs,
+      resources: this.#ctx.use('resources').latest(),
+      candidates: candidates({
+        models,
+        settings: this.#settings.models ?? {},
+        needs,
+        allowed: (model) => remoteAllowed.get(model.backend) ?? false,
+        unloadable: this.#residency.unloadable(),
+        estimates: this.#estimates,
+      }),
+      failed: [],
+      ...about,
+    }
+  }
+
+  /** Another process may have pinned a model: every turn looks. */
+  async #readPin(): Promise<void> {
+    try {
+      await this.#notePin(await this.#store.getSetting('pin'))
+    } catch (error) {
+      this.#ctx.emit('plugin.failed', { plugin: 'store', during: 'reading the pin', error: toErrorFact(error) })
+    }
+  }
+
+  async #notePin(model: ModelKey | undefined): Promise<void> {
+    if (model === this.#pin) return
+    this.#pin = model
+    await this.#journal.record('pin.changed', { model: model ?? null })
+    this.#ctx.emit('pin.changed', { model: model ?? null })
+  }
 }

@@ -40,4 +40,6 @@ export interface MaiSettings {
   readonly turn?: Partial<TurnSettings>
   /** Unload what Mai loaded when it shuts down; otherwise the keep-alive of the engine applies. Default false. */
   readonly unloadOnExit?: boolean
+  /** The configuration file these came from, for the status. */
+  readonly configFile?: string
 }
