@@ -1,0 +1,116 @@
+/**
+ * Turns readings into samples: CPU load since the last one, the level, and ten minutes of history.
+ *
+ * @module
+ */
+import type { PressureLevel, Resources, ResourceSample } from '../../chat/resources.ts'
+import { type LevelThresholds, nextLevel } from './level.ts'
+import type { CpuTimes } from './linux-text.ts'
+import type { DirectReader, DirectReading, SlowFacts } from './reading.ts'
+
+/** How far back {@link Resources.history} goes, in ms. */
+export const HISTORY_MS: number = 10 * 60 * 1000
+
+/** A shorter stretch of CPU time, in jiffies or ms for each core, is too coarse to tell a load from. */
+const MIN_CPU_STRETCH = 5
+
+/** Its effects. */
+export interface SamplerParts {
+  readonly read: DirectReader
+  readonly thresholds: LevelThresholds
+  /** Age from which `latest()` takes a new sample, in ms. */
+  readonly intervalMs: number
+  /** Epoch ms. */
+  readonly now: () => number
+  /** Ms that never jump. */
+  readonly monotonic: () => number
+  /** Load of the last minute, 0 to 1: stands in until two readings can be compared. */
+  readonly firstLoad: () => number
+  /** Told of every sample. */
+  readonly onSample: (sample: ResourceSample) => void
+}
+
+/** The slot's implementation. */
+export class Sampler implements Resources {
+  readonly #parts: SamplerParts
+  readonly #history: ResourceSample[] = []
+  readonly #maxHistory: number
+  #slow: SlowFacts = { gpus: [], battery: undefined }
+  #level: PressureLevel = 'normal'
+  #cpu: CpuTimes | undefined
+  #load = 0
+  #takenAt = Number.NEGATIVE_INFINITY
+
+  constructor(parts: SamplerParts) {
+    this.#parts = parts
+    // Between two ticks `latest()` may take one of its own. Counted too, as a clock set back would keep old samples for ever.
+    this.#maxHistory = Math.ceil((2 * HISTORY_MS) / parts.intervalMs)
+  }
+
+  latest(): ResourceSample {
+    const newest = this.#history.at(-1)
+    const fresh = this.#parts.monotonic() - this.#takenAt <= this.#parts.intervalMs
+    return newest !== undefined && fresh ? newest : this.take()
+  }
+
+  history(): readonly ResourceSample[] {
+    return [...this.#history]
+  }
+
+  /** What the slow readings found; shows from the next sample on. */
+  setSlowFacts(facts: SlowFacts): void {
+    this.#slow = facts
+  }
+
+  /** Reads the machine now. */
+  take(): ResourceSample {
+    const reading = this.#parts.read()
+    this.#takenAt = this.#parts.monotonic()
+    const memory = corrected(reading.memory, this.#slow.memory)
+    this.#level = nextLevel(this.#level, { ...memory, stallPercent: reading.stallPercent }, this.#parts.thresholds)
+    const sample: ResourceSample = {
+      time: this.#parts.now(),
+      memory,
+      cpu: { cores: reading.cpu.cores, load: this.#loadSince(reading.cpu) },
+      gpus: this.#slow.gpus.map((gpu) => (gpu.unified ? { ...gpu, totalBytes: memory.totalBytes, freeBytes: memory.availableBytes } : gpu)),
+      memoryStall: reading.stallPercent,
+      battery: this.#slow.battery,
+      level: this.#level,
+    }
+    this.#remember(sample)
+    this.#parts.onSample(sample)
+    return sample
+  }
+
+  #loadSince(cpu: CpuTimes): number {
+    const before = this.#cpu
+    if (before === undefined) {
+      this.#load = Math.min(1, this.#parts.firstLoad())
+      this.#cpu = cpu
+    } else if (cpu.total < before.total) {
+      // The counters began anew, as after a checkpoint was restored.
+      this.#cpu = cpu
+    } else if (cpu.total - before.total >= MIN_CPU_STRETCH * cpu.cores) {
+      this.#load = Math.min(1, Math.max(0, (cpu.busy - before.busy) / (cpu.total - before.total)))
+      this.#cpu = cpu
+    }
+    return this.#load
+  }
+
+  #remember(sample: ResourceSample): void {
+    const history = this.#history
+    history.push(sample)
+    const oldest = sample.time - HISTORY_MS
+    let stale = Math.max(0, history.length - this.#maxHistory)
+    while ((history[stale]?.time ?? oldest) < oldest) stale++
+    if (stale > 0) history.splice(0, stale)
+  }
+}
+
+/** Where the system told its real headroom a while ago, that figure follows the free count since. */
+function corrected(memory: DirectReading['memory'], known: SlowFacts['memory']): DirectReading['memory'] {
+  if (!known) return memory
+  const since = memory.availableBytes - known.freeBytes
+  const availableBytes = Math.min(memory.totalBytes, Math.max(memory.availableBytes, known.availableBytes + since))
+  return { ...memory, availableBytes, swapUsedBytes: known.swapUsedBytes }
+}
