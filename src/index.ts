@@ -4,12 +4,7 @@
  * @module
  */
 // `export *` where third parties merge into interfaces: an alias would break their `declare module 'mai'`.
-export * from './core/errors.ts'
-export * from './core/events.ts'
-export * from './core/hooks.ts'
-export * from './core/kernel.ts'
-export * from './core/plugin.ts'
-export * from './core/slots.ts'
+
 export * from './chat/backend.ts'
 export * from './chat/context.ts'
 export * from './chat/events.ts'
@@ -27,3 +22,9 @@ export * from './chat/settings.ts'
 export * from './chat/status.ts'
 export * from './chat/store.ts'
 export * from './chat/watcher.ts'
+export * from './core/errors.ts'
+export * from './core/events.ts'
+export * from './core/hooks.ts'
+export * from './core/kernel.ts'
+export * from './core/plugin.ts'
+export * from './core/slots.ts'

@@ -4,7 +4,7 @@
  * @module
  */
 import { distance } from 'fastest-levenshtein'
-import { toErrorFact, isMaiError } from '../core/errors.ts'
+import { isMaiError, toErrorFact } from '../core/errors.ts'
 import type { PluginContext } from '../core/plugin.ts'
 import { within } from '../core/scope.ts'
 import type { Backend } from './backend.ts'
@@ -105,8 +105,18 @@ export class Catalogue {
     const same = this.models.filter((m) => [m.key, m.id, m.name].some((name) => name.toLowerCase() === wanted))
     const [only] = same
     if (only && same.length === 1) return only
-    if (same.length > 1) throw chatErrors.ambiguousModel(text, same.map((m) => m.key))
-    throw chatErrors.unknownModel(text, nearest(text, this.models.map((m) => m.key)))
+    if (same.length > 1)
+      throw chatErrors.ambiguousModel(
+        text,
+        same.map((m) => m.key),
+      )
+    throw chatErrors.unknownModel(
+      text,
+      nearest(
+        text,
+        this.models.map((m) => m.key),
+      ),
+    )
   }
 
   async #ask(): Promise<void> {
@@ -124,7 +134,8 @@ export class Catalogue {
   async #askOne(backend: Backend): Promise<Seen> {
     const limit = AbortSignal.any([this.#ctx.signal, AbortSignal.timeout(LIST_LIMIT_MS)])
     try {
-      const late = (): Error => backendError('MAI_BACKEND_TIMEOUT', `${backend.name} did not list its models within ${LIST_LIMIT_MS / 1000} s.`)
+      const late = (): Error =>
+        backendError('MAI_BACKEND_TIMEOUT', `${backend.name} did not list its models within ${LIST_LIMIT_MS / 1000} s.`)
       return { backend, models: await within(backend.list(limit), LIST_LIMIT_MS, late), error: undefined }
     } catch (error) {
       return { backend, models: [], error }

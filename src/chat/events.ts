@@ -13,7 +13,7 @@ import type { ComposeInput, ContextAssembler, PromptSection } from './context.ts
 import type { CommandContribution, RouteContribution } from './extensions.ts'
 import type { ModelKey } from './model.ts'
 import type { PolicyRecords, StruggleKind, SwitchingPolicy } from './policy.ts'
-import type { Resources, ResourceSample } from './resources.ts'
+import type { ResourceSample, Resources } from './resources.ts'
 import type { Store } from './store.ts'
 import type { Watcher } from './watcher.ts'
 
@@ -56,7 +56,11 @@ declare module '../core/events.ts' {
       readonly atChar: number
       readonly error: ErrorFact | undefined
     }
-    'model.switched': PolicyRecords['model.switched'] & { readonly sessionId: string | undefined; readonly turnId: string | undefined; readonly atChar: number }
+    'model.switched': PolicyRecords['model.switched'] & {
+      readonly sessionId: string | undefined
+      readonly turnId: string | undefined
+      readonly atChar: number
+    }
     'pin.changed': PolicyRecords['pin.changed']
     'circuit.opened': { readonly model: ModelKey; readonly reason: string }
     'circuit.closed': { readonly model: ModelKey }
@@ -71,9 +75,19 @@ declare module '../core/events.ts' {
       readonly firstTokenMs: number
     }
     'generation.failed': TurnIds & { readonly model: ModelKey; readonly kind: StruggleKind; readonly error: ErrorFact }
-    'context.assembled': TurnIds & { readonly model: ModelKey; readonly tokens: number; readonly usableTokens: number; readonly exact: boolean }
+    'context.assembled': TurnIds & {
+      readonly model: ModelKey
+      readonly tokens: number
+      readonly usableTokens: number
+      readonly exact: boolean
+    }
     'context.compressed': TurnIds & { readonly model: ModelKey; readonly verbatimMessages: number; readonly totalMessages: number }
-    'context.transferred': TurnIds & { readonly from: ModelKey; readonly to: ModelKey; readonly tokens: number; readonly usableTokens: number }
+    'context.transferred': TurnIds & {
+      readonly from: ModelKey
+      readonly to: ModelKey
+      readonly tokens: number
+      readonly usableTokens: number
+    }
   }
 }
 

@@ -11,7 +11,10 @@ export interface CommandContribution {
   /** One line for `mai plugins`. */
   readonly summary: string
   /** @returns the exit code */
-  run(args: readonly string[], io: { readonly mai: Mai; readonly stdout: NodeJS.WritableStream; readonly stderr: NodeJS.WritableStream }): Promise<number>
+  run(
+    args: readonly string[],
+    io: { readonly mai: Mai; readonly stdout: NodeJS.WritableStream; readonly stderr: NodeJS.WritableStream },
+  ): Promise<number>
 }
 
 /** An HTTP route of `mai serve`. */

@@ -84,7 +84,10 @@ export function traitsOf(error: unknown): FailureTraits {
 /** Errors of the turn and of models, each with its cure. */
 export const chatErrors = {
   nothingServes: (tried: readonly string[], cure: string): MaiError =>
-    new MaiError('MAI_NOTHING_SERVES', `No model can answer. Tried: ${tried.join('; ') || 'nothing is configured'}.`, { cure, details: { tried } }),
+    new MaiError('MAI_NOTHING_SERVES', `No model can answer. Tried: ${tried.join('; ') || 'nothing is configured'}.`, {
+      cure,
+      details: { tried },
+    }),
   allFailed: (attempts: readonly string[], cause: unknown): MaiError =>
     new MaiError('MAI_ALL_FAILED', `Every model that could answer failed: ${attempts.join('; ')}.`, {
       cure: 'See mai status and the log; free memory or add a smaller model.',
@@ -96,7 +99,10 @@ export const chatErrors = {
       details: { key, nearest },
     }),
   ambiguousModel: (key: string, keys: readonly string[]): MaiError =>
-    new MaiError('MAI_UNKNOWN_MODEL', `"${key}" could be ${keys.join(' or ')}.`, { cure: 'Give the whole key.', details: { key, nearest: keys } }),
+    new MaiError('MAI_UNKNOWN_MODEL', `"${key}" could be ${keys.join(' or ')}.`, {
+      cure: 'Give the whole key.',
+      details: { key, nearest: keys },
+    }),
   unknownSession: (id: string, nearest: readonly string[]): MaiError =>
     new MaiError('MAI_UNKNOWN_SESSION', `There is no session "${id}".`, {
       cure: nearest.length > 0 ? `Did you mean ${nearest.join(' or ')}?` : 'See mai sessions for what is there.',
@@ -109,9 +115,15 @@ export const chatErrors = {
       details: { bytes, limit },
     }),
   sessionBusy: (sessionId: string): MaiError =>
-    new MaiError('MAI_SESSION_BUSY', 'This conversation is still answering.', { cure: 'Wait for the answer, or stop it.', details: { sessionId } }),
+    new MaiError('MAI_SESSION_BUSY', 'This conversation is still answering.', {
+      cure: 'Wait for the answer, or stop it.',
+      details: { sessionId },
+    }),
   cancelled: (): MaiError => new MaiError('MAI_CANCELLED', 'The answer was stopped.'),
   turnTimeout: (ms: number): MaiError =>
-    new MaiError('MAI_TURN_TIMEOUT', `No complete answer within ${Math.round(ms / 1000)} s.`, { cure: 'Raise turn.deadlineMs, or use a faster model.', details: { ms } }),
+    new MaiError('MAI_TURN_TIMEOUT', `No complete answer within ${Math.round(ms / 1000)} s.`, {
+      cure: 'Raise turn.deadlineMs, or use a faster model.',
+      details: { ms },
+    }),
   closed: (): MaiError => new MaiError('MAI_CLOSED', 'Mai has shut down.', { cure: 'Make a new Mai with createMai.' }),
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { toErrorFact, type ErrorFact } from '../core/errors.ts'
+import { type ErrorFact, toErrorFact } from '../core/errors.ts'
 import type { Backend, FinishReason, GenerateRequest, GenerationPiece, Usage } from './backend.ts'
 import { backendError, traitsOf } from './failure.ts'
 import { Gate } from './gate.ts'
@@ -91,7 +91,8 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     input.release(gate.tick(time))
     if (gate.struggle) stop.abort()
     const limit = firstAt === undefined ? firstLimit : input.gapMs
-    if (time - lastAt > limit) stop.abort(backendError('MAI_BACKEND_TIMEOUT', `${request.instance.model} sent nothing for ${Math.round(limit / 1000)} s.`))
+    if (time - lastAt > limit)
+      stop.abort(backendError('MAI_BACKEND_TIMEOUT', `${request.instance.model} sent nothing for ${Math.round(limit / 1000)} s.`))
   }, TICK_MS)
 
   const finished = (finish: FinishReason, usage: Usage | undefined, trouble: Trouble | undefined): GenerationOutcome => {

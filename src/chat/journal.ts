@@ -53,7 +53,11 @@ export class Journal {
   /** Asks the policy, records question and answer, states the fact. A policy that throws is replaced by a plain rule. */
   select(request: SelectionRequest): Promise<Decision> {
     return this.#inOrder(async () => {
-      const decision = this.#asking('select', () => this.#policy.select(this.#state, request), () => plainDecision(request))
+      const decision = this.#asking(
+        'select',
+        () => this.#policy.select(this.#state, request),
+        () => plainDecision(request),
+      )
       await this.#append('model.selected', { request, decision })
       this.#ctx.emit('model.selected', { request, decision })
       return decision
@@ -63,7 +67,11 @@ export class Journal {
   /** What the policy would decide; neither recorded nor acted on. */
   preview(request: SelectionRequest): Promise<Decision> {
     return this.#inOrder(async () =>
-      this.#asking('select', () => this.#policy.select(this.#state, request), () => plainDecision(request)),
+      this.#asking(
+        'select',
+        () => this.#policy.select(this.#state, request),
+        () => plainDecision(request),
+      ),
     )
   }
 
@@ -71,7 +79,11 @@ export class Journal {
   onStruggle(request: StruggleRequest): Promise<StruggleDecision> {
     return this.#inOrder(async () => {
       const plain: StruggleDecision = { action: 'switch', reason: 'policy-failed', delayMs: 0 }
-      const decision = this.#asking('onStruggle', () => this.#policy.onStruggle(this.#state, request), () => plain)
+      const decision = this.#asking(
+        'onStruggle',
+        () => this.#policy.onStruggle(this.#state, request),
+        () => plain,
+      )
       await this.#append('struggle.decided', { request, decision })
       return decision
     })
@@ -133,7 +145,11 @@ export class Journal {
   }
 
   #fold(event: RecordedEvent): void {
-    this.#state = this.#asking('reduce', () => this.#policy.reduce(this.#state, event), () => this.#state)
+    this.#state = this.#asking(
+      'reduce',
+      () => this.#policy.reduce(this.#state, event),
+      () => this.#state,
+    )
   }
 
   #asking<T>(what: string, ask: () => T, otherwise: () => T): T {

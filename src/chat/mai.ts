@@ -6,8 +6,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Disposer, EventType, Listener } from '../core/events.ts'
 import { createKernel, type Kernel } from '../core/kernel.ts'
-import { CHAT_HOOKS, CHAT_LISTS, CHAT_MAILBOXES } from './events.ts'
 import { nearest } from './catalogue.ts'
+import { CHAT_HOOKS, CHAT_LISTS, CHAT_MAILBOXES } from './events.ts'
 import { chatErrors } from './failure.ts'
 import { type Message, type Part, type Session, textOf } from './message.ts'
 import { ModelManager } from './model-manager.ts'
@@ -189,7 +189,10 @@ export class Mai implements AsyncDisposable {
 
   /** @throws MaiError `MAI_EMPTY_MESSAGE`, `MAI_MESSAGE_TOO_LARGE` */
   #check(parts: readonly Part[]): void {
-    const bytes = parts.reduce((sum, part) => sum + ('text' in part ? Buffer.byteLength(part.text) : 'data' in part ? part.data.length : 0), 0)
+    const bytes = parts.reduce(
+      (sum, part) => sum + ('text' in part ? Buffer.byteLength(part.text) : 'data' in part ? part.data.length : 0),
+      0,
+    )
     if (bytes > this.#limits.maxMessageBytes) throw chatErrors.messageTooLarge(bytes, this.#limits.maxMessageBytes)
     if (!parts.some((part) => (part.type === 'text' ? part.text.trim() !== '' : true))) throw chatErrors.emptyMessage()
   }

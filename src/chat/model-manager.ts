@@ -84,7 +84,13 @@ export class ModelManager {
       const memory = request.candidates.find((c) => c.model === model.key)?.memory
       const excluded = decision.candidates.find((c) => c.model === model.key)?.excluded
       const loaded = model.instances.length > 0
-      return { model, fits: loaded || excluded !== 'memory', needBytes: memory?.totalBytes ?? 0, state: loaded ? 'loaded' : 'available', excluded }
+      return {
+        model,
+        fits: loaded || excluded !== 'memory',
+        needBytes: memory?.totalBytes ?? 0,
+        state: loaded ? 'loaded' : 'available',
+        excluded,
+      }
     })
   }
 

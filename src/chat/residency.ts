@@ -217,7 +217,15 @@ export class Residency {
     const model = this.#catalogue.find(instance.model)
     const bytes = model ? memoryOf(model, instance.contextLength, new Map()).totalBytes : 0
     const { instanceId } = instance
-    const lease = { instanceId, model: instance.model, pid: process.pid, processStart: this.#processStart, bytes, owned, heartbeat: this.#now() }
+    const lease = {
+      instanceId,
+      model: instance.model,
+      pid: process.pid,
+      processStart: this.#processStart,
+      bytes,
+      owned,
+      heartbeat: this.#now(),
+    }
     await this.#store.putLease(lease).catch((error: unknown) => this.#storeFailed('writing a lease', error))
   }
 

@@ -54,7 +54,9 @@ export interface SituationInput {
 /** One candidate a model. */
 export function candidates(input: SituationInput): Candidate[] {
   const reclaimableBytes = input.models
-    .flatMap((model) => model.instances.filter((i) => input.unloadable.has(i.instanceId)).map((i) => memoryOf(model, i.contextLength, input.estimates)))
+    .flatMap((model) =>
+      model.instances.filter((i) => input.unloadable.has(i.instanceId)).map((i) => memoryOf(model, i.contextLength, input.estimates)),
+    )
     .reduce((sum, memory) => sum + memory.totalBytes, 0)
   return input.models.map((model) => {
     const settings = settingsFor(model, input.settings)

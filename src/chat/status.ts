@@ -14,7 +14,12 @@ export interface MaiStatus {
   readonly state: 'idle' | 'answering' | 'closed'
   readonly sessionId: string | undefined
   readonly model: ModelKey | undefined
-  readonly turns: readonly { readonly sessionId: string; readonly turnId: string; readonly phase: string; readonly model: ModelKey | undefined }[]
+  readonly turns: readonly {
+    readonly sessionId: string
+    readonly turnId: string
+    readonly phase: string
+    readonly model: ModelKey | undefined
+  }[]
 }
 
 /** A backend as it was last seen. */

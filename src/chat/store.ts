@@ -46,7 +46,7 @@ export interface Snapshot {
 /** What is kept between processes under a name. */
 export interface StoreSettings {
   /** The pinned model; absent: none. */
-  'pin': ModelKey
+  pin: ModelKey
 }
 
 /** Which records to read. */

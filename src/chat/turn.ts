@@ -138,7 +138,15 @@ export class Turn {
   async #receive(): Promise<Message> {
     const { store, ctx, now } = this.#parts
     const { parts } = this.#input
-    const message = { id: randomUUID(), sessionId: this.sessionId, turnId: this.id, role: 'user' as const, parts, time: now(), complete: true }
+    const message = {
+      id: randomUUID(),
+      sessionId: this.sessionId,
+      turnId: this.id,
+      role: 'user' as const,
+      parts,
+      time: now(),
+      complete: true,
+    }
     const stored = await store.appendMessage(message)
     ctx.emit('message.received', { ...this.#ids, text: textOf(parts) })
     return stored
@@ -444,6 +452,9 @@ export class Turn {
   }
 
   #allFailed(): Error {
-    return chatErrors.allFailed(this.#attempts.map(({ model, code }) => `${model} (${code ?? 'failed'})`), this.#lastCause)
+    return chatErrors.allFailed(
+      this.#attempts.map(({ model, code }) => `${model} (${code ?? 'failed'})`),
+      this.#lastCause,
+    )
   }
 }

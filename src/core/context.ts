@@ -4,12 +4,12 @@
  * @module
  */
 import type { Bus } from './bus.ts'
+import { kernelErrors } from './errors.ts'
 import type { Disposer, EventType, Listener, ListenerOptions, MaiEvents } from './events.ts'
 import type { Hooks } from './hooks.ts'
 import type { PluginContext } from './plugin.ts'
 import type { Scope } from './scope.ts'
 import type { Slots } from './slots.ts'
-import { kernelErrors } from './errors.ts'
 
 /** What all contexts of a kernel share. */
 export interface KernelParts {
@@ -24,28 +24,40 @@ export interface KernelParts {
 export function createContext(scope: Scope, { bus, slots, hooks, startTask }: KernelParts): PluginContext {
   const { name, signal } = scope
 
-  function on<T extends EventType>(type: T, listener: Listener<T>, options: ListenerOptions = {}): Disposer {
-    scope.assertOpen(`listen to "${type}"`)
-    const stop = scope.own(`listener of ${type}`, bus.on(type, listener, name, options.mailbox))
-    if (options.signal?.aborted) stop()
-    else options.signal?.addEventListener('abort', stop, { once: true, signal })
+  /** Owns an effect that ends with the scope, by its disposer, or by a signal, and leaves nothing on the signal. */
+  function until(label: string, undo: () => void, end: AbortSignal | undefined): Disposer {
+    const stop: Disposer = scope.own(label, () => {
+      end?.removeEventListener('abort', stop)
+      undo()
+    })
+    if (end?.aborted) stop()
+    else end?.addEventListener('abort', stop)
     return stop
   }
 
+  function on<T extends EventType>(type: T, listener: Listener<T>, options: ListenerOptions = {}): Disposer {
+    scope.assertOpen(`listen to "${type}"`)
+    return until(`listener of ${type}`, bus.on(type, listener, name, options.mailbox), options.signal)
+  }
+
   function once<T extends EventType>(type: T, options: { readonly signal?: AbortSignal } = {}): Promise<MaiEvents[T]> {
+    const end = options.signal
     return new Promise((resolve, reject) => {
-      const ended = options.signal ? AbortSignal.any([signal, options.signal]) : signal
-      if (ended.aborted) return reject(ended.reason)
-      const onAbort = (): void => {
-        stop()
-        reject(ended.reason)
+      scope.assertOpen(`wait for "${type}"`)
+      const off = bus.on(
+        type,
+        (payload) => {
+          resolve(payload)
+          stop()
+        },
+        name,
+      )
+      const ended = (): void => {
+        off()
+        // Without effect once the event has come.
+        reject(end?.aborted ? end.reason : signal.reason)
       }
-      const stop = on(type, (payload) => {
-        stop()
-        ended.removeEventListener('abort', onAbort)
-        resolve(payload)
-      })
-      ended.addEventListener('abort', onAbort, { once: true })
+      const stop = until(`listener of ${type}`, ended, end)
     })
   }
 

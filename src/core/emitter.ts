@@ -4,8 +4,9 @@
  *
  * @module
  */
-import * as imported from 'mitt'
+
 import type { Emitter } from 'mitt'
+import * as imported from 'mitt'
 
 type Mitt = <Events extends Record<string | symbol, unknown>>() => Emitter<Events>
 

@@ -53,12 +53,14 @@ export interface ErrorFact {
 
 /** Reduces anything thrown to {@link ErrorFact}. */
 export function toErrorFact(error: unknown): ErrorFact {
-  if (isMaiError(error)) return { code: error.code, message: error.message }
-  if (error instanceof Error) {
+  try {
+    if (!(error instanceof Error)) return { code: 'UNKNOWN', message: String(error) }
     const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name
-    return { code, message: error.message }
+    return { code: String(code), message: String(error.message) }
+  } catch {
+    // Anything can be thrown, also what refuses to be read: an object without a prototype, a getter that throws.
+    return { code: 'UNKNOWN', message: 'something that cannot be shown as text' }
   }
-  return { code: 'UNKNOWN', message: String(error) }
 }
 
 /** Milliseconds as a person reads them. */
@@ -77,17 +79,21 @@ export const kernelErrors = {
       details: { name, effect, ms },
     }),
   tooManyHops: (type: string, hops: number): MaiError =>
-    new MaiError('MAI_EVENT_LOOP', `"${type}" was not sent: it is the end of a chain of ${hops} events, each emitted because of the last.`, {
-      cure: 'Two listeners answer each other; let one of them stop.',
-      details: { type, hops },
-    }),
+    new MaiError(
+      'MAI_EVENT_LOOP',
+      `"${type}" was not sent: it is the end of a chain of ${hops} events, each emitted because of the last.`,
+      {
+        cure: 'Two listeners answer each other; let one of them stop.',
+        details: { type, hops },
+      },
+    ),
   queueFull: (dropped: number, bound: number): MaiError =>
     new MaiError('MAI_EVENT_FLOOD', `${dropped} events were dropped: more than ${bound} were waiting.`, {
       cure: 'Emit fewer events from inside listeners.',
       details: { dropped, bound },
     }),
   mailboxFull: (plugin: string, type: string, dropped: number): MaiError =>
-    new MaiError('MAI_LISTENER_SLOW', `The listener of "${plugin}" for "${type}" is too slow: ${dropped} events were dropped for it.`, {
+    new MaiError('MAI_LISTENER_SLOW', `The listener of "${plugin}" for "${type}" is too slow: events dropped for it: ${dropped}.`, {
       cure: "Do less in the listener, or register it with { mailbox: 'latest' }.",
       details: { plugin, type, dropped },
     }),
@@ -107,10 +113,14 @@ export const kernelErrors = {
       details: { slot, plugin: who },
     }),
   slotKind: (slot: string, who: string, isList: boolean): MaiError =>
-    new MaiError('MAI_SLOT_KIND', `"${who}" used the slot "${slot}" as a ${isList ? 'single' : 'list'} slot, but it is a ${isList ? 'list' : 'single'} slot.`, {
-      cure: isList ? 'Use ctx.contribute and ctx.all with it.' : 'Use ctx.provide and ctx.use with it, or declare it in lists.',
-      details: { slot, plugin: who },
-    }),
+    new MaiError(
+      'MAI_SLOT_KIND',
+      `"${who}" used the slot "${slot}" as a ${isList ? 'single' : 'list'} slot, but it is a ${isList ? 'list' : 'single'} slot.`,
+      {
+        cure: isList ? 'Use ctx.contribute and ctx.all with it.' : 'Use ctx.provide and ctx.use with it, or declare it in lists.',
+        details: { slot, plugin: who },
+      },
+    ),
   hookUnknown: (hook: string, who: string): MaiError =>
     new MaiError('MAI_HOOK_UNKNOWN', `"${who}" uses the hook "${hook}", which nobody has defined.`, {
       cure: 'Check its name, or define it in the hooks of the plugin that runs it.',
@@ -144,7 +154,7 @@ export const kernelErrors = {
     }),
   pluginCycle: (names: readonly string[]): MaiError =>
     new MaiError('MAI_PLUGIN_CYCLE', `These plugins need each other in a circle: ${names.join(' → ')}.`, {
-      cure: 'Make one of the needs optional ("slot?" orders, it does not require) or split a plugin.',
+      cure: 'Take one of these slots out of the needs and ask for it on first use with ctx.tryUse, or split a plugin.',
       details: { plugins: names },
     }),
   pluginOptions: (name: string, issues: readonly string[], cause?: unknown): MaiError =>

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { kernelErrors } from './errors.ts'
+import { isMaiError, kernelErrors } from './errors.ts'
 import type { Disposer } from './events.ts'
+import { isThenable } from './mailbox.ts'
 import { within } from './scope.ts'
 
 /**
@@ -81,13 +82,14 @@ export class Hooks {
    * Runs all handlers around `last`.
    * @throws MaiError `MAI_HOOK_UNKNOWN`; for a gate `MAI_HOOK_FAILED` or `MAI_HOOK_TIMEOUT`; whatever `last` throws
    */
-  run(hook: string, input: unknown, last: (input: unknown) => unknown, who: string): Promise<unknown> {
+  async run(hook: string, input: unknown, last: (input: unknown) => unknown, who: string): Promise<unknown> {
     const definition = this.#definitions.get(hook)
     if (!definition) throw kernelErrors.hookUnknown(hook, who)
     const handlers = this.#handlers.get(hook) ?? []
-    const step = (index: number, value: unknown): Promise<unknown> => {
+    // Async, so that what `last` throws rejects and is never taken for a failure of the handler that called next.
+    const step = async (index: number, value: unknown): Promise<unknown> => {
       const current = handlers[index]
-      if (!current) return Promise.resolve(last(value))
+      if (!current) return last(value)
       return this.#call(hook, definition, current, value, (changed) => step(index + 1, changed))
     }
     return step(0, input)
@@ -103,12 +105,25 @@ export class Hooks {
       return rest
     }
     try {
-      return await this.#ownTime(entry.handler(input, next), () => rest, limit, () => kernelErrors.hookTimeout(hook, entry.owner, limit))
+      return await this.#ownTime(
+        entry.handler(input, next),
+        () => rest,
+        limit,
+        () => kernelErrors.hookTimeout(hook, entry.owner, limit),
+      )
     } catch (error) {
       if (rest !== undefined) await rest
-      if (definition.kind === 'gate') throw kernelErrors.hookFailed(hook, entry.owner, error)
+      if (definition.kind === 'gate') {
+        const late = isMaiError(error) && error.code === 'MAI_HOOK_TIMEOUT'
+        const failure = late ? error : kernelErrors.hookFailed(hook, entry.owner, error)
+        // A late call of next must not run what the gate has closed.
+        rest = Promise.reject(failure)
+        rest.catch(() => {})
+        throw failure
+      }
       this.#onFailure(entry.owner, hook, error)
-      return rest ?? proceed(input)
+      // Through next, so that a handler that calls it too late does not run the rest again.
+      return next(input)
     }
   }
 
@@ -122,12 +137,9 @@ export class Hooks {
       } catch (error) {
         if (rest() === inner) throw error
         inner = rest()
-        await inner
+        // The handler may recover from a failure of the rest.
+        await inner?.catch(() => {})
       }
     }
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

@@ -174,7 +174,12 @@ class KernelRuntime implements Kernel {
     this.#booted[position] = { plugin, scope, ms: performance.now() - began }
   }
 
-  #runTask(scope: Scope, label: string, work: (signal: AbortSignal) => Promise<void>, failed: (p: string, d: string, e: unknown) => void): void {
+  #runTask(
+    scope: Scope,
+    label: string,
+    work: (signal: AbortSignal) => Promise<void>,
+    failed: (p: string, d: string, e: unknown) => void,
+  ): void {
     if (scope.closed) return
     const running = (async () => work(scope.signal))().catch((error) => {
       if (!scope.signal.aborted) failed(scope.name, `task ${label}`, error)
