@@ -1,0 +1,192 @@
+import fs from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { createMai, type Mai } from '../../src/chat/mai.ts'
+import type { MaiSettings } from '../../src/chat/settings.ts'
+import type { Plugin } from '../../src/core/plugin.ts'
+import { compression } from '../../src/plugins/compression/index.ts'
+import { store } from '../../src/plugins/store/index.ts'
+import { switching } from '../../src/plugins/switching/index.ts'
+import { type ResourceTrace, resourceTrace } from '../../src/testing/resource-trace.ts'
+import { type ScriptedBackend, type ScriptedModel, scriptedBackend } from '../../src/testing/scripted-backend.ts'
+
+const STORY = 'Once upon a time there was a fox who could not sleep, and so it counted the stars.'
+const GB = 1e9
+
+interface World {
+  readonly mai: Mai
+  readonly backend: ScriptedBackend
+  readonly machine: ResourceTrace
+  readonly events: string[]
+}
+
+const cleanups: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function world(models: ScriptedModel[], settings: Partial<MaiSettings> = {}, extra: Plugin[] = []): Promise<World> {
+  const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'mai-turn-'))
+  cleanups.push(() => fs.rm(folder, { recursive: true, force: true }))
+  const backend = scriptedBackend(models)
+  const machine = resourceTrace()
+  const plugins = [store({ file: path.join(folder, 'mai.db') }), machine.plugin, switching(), compression(), backend.plugin, ...extra]
+  const mai = await createMai({ plugins, ...settings })
+  cleanups.push(() => mai.shutdown())
+  const events: string[] = []
+  for (const type of ['message.completed', 'message.failed', 'model.switched', 'model.struggling', 'model.load.failed'] as const) {
+    mai.on(type, () => void events.push(type))
+  }
+  return { mai, backend, machine, events }
+}
+
+describe('a turn', () => {
+  it('answers, and keeps both messages in order', async () => {
+    const { mai, events } = await world([{ id: 'only', answer: STORY }])
+    const reply = await mai.processMessage('Tell me a story.')
+    expect(reply).toMatchObject({ text: STORY, model: 'scripted/only', finishReason: 'stop', switches: [] })
+    const history = await mai.getConversationHistory()
+    expect(history.map((m) => [m.role, m.complete])).toEqual([
+      ['user', true],
+      ['assistant', true],
+    ])
+    expect(events).toEqual(['message.completed'])
+  })
+
+  it('streams the text that it then reports', async () => {
+    const { mai } = await world([{ id: 'only', answer: STORY }])
+    const stream = mai.streamMessage('Tell me a story.')
+    let seen = ''
+    for await (const piece of stream) seen += piece.text
+    expect(seen).toBe(STORY)
+    expect((await stream.reply).text).toBe(STORY)
+  })
+
+  it('goes on with another model in the middle of an answer, without losing or repeating a character', async () => {
+    const { mai, backend, events } = await world([
+      { id: 'big', sizeBytes: 4 * GB, answer: STORY, faults: [{ kind: 'drop', afterPieces: 5 }] },
+      { id: 'small', sizeBytes: GB, answer: STORY },
+    ])
+    const reply = await mai.processMessage('Tell me a story.')
+    expect(reply.text).toBe(STORY)
+    expect(reply.model).toBe('scripted/small')
+    expect(reply.switches).toEqual([{ from: 'scripted/big', to: 'scripted/small', kind: 'backend-lost', atChar: 'Once upon a time there'.length }])
+    expect(backend.calls.requests[1]?.continueFrom).toBe('Once upon a time there')
+    expect(events).toEqual(['model.struggling', 'model.switched', 'message.completed'])
+    const [, answer] = await mai.getConversationHistory()
+    const spans = await mai.store.spans(answer?.id ?? '')
+    expect(spans.map((span) => span.model)).toEqual(['scripted/big', 'scripted/small'])
+  })
+
+  it('takes the next best model at once when a load is refused', async () => {
+    const { mai, events } = await world([
+      { id: 'big', sizeBytes: 4 * GB, answer: STORY, loads: ['refuse'] },
+      { id: 'small', sizeBytes: GB, answer: STORY },
+    ])
+    const reply = await mai.processMessage('Tell me a story.')
+    expect(reply.attempts.map((a) => [a.model, a.outcome, a.code])).toEqual([
+      ['scripted/big', 'failed', 'MAI_LOAD_REFUSED'],
+      ['scripted/small', 'completed', undefined],
+    ])
+    expect(events).toEqual(['model.load.failed', 'model.switched', 'message.completed'])
+  })
+
+  it.each(['empty', 'context-full', 'failed'] as const)('takes an answer that ends as %s for a struggle', async (kind) => {
+    const fault = kind === 'empty' ? ({ kind: 'empty' } as const) : ({ kind: 'end', afterPieces: 3, finish: kind } as const)
+    const { mai } = await world([
+      { id: 'big', sizeBytes: 4 * GB, answer: STORY, faults: [fault] },
+      { id: 'small', sizeBytes: GB, answer: STORY },
+    ])
+    const reply = await mai.processMessage('Tell me a story.')
+    expect([reply.text, reply.finishReason]).toEqual([STORY, 'stop'])
+  })
+
+  it('leaves a model that goes silent', async () => {
+    const { mai } = await world(
+      [
+        { id: 'big', sizeBytes: 4 * GB, answer: STORY, faults: [{ kind: 'stall', afterPieces: 2 }] },
+        { id: 'small', sizeBytes: GB, answer: STORY },
+      ],
+      { turn: { gapMs: 300 } },
+    )
+    const reply = await mai.processMessage('Tell me a story.')
+    expect([reply.text, reply.switches[0]?.kind]).toEqual([STORY, 'stall'])
+  })
+
+  it('ends in one clear error when every model fails, and keeps what was said', async () => {
+    const { mai, events } = await world([{ id: 'only', answer: STORY, faults: [{ kind: 'drop', afterPieces: 2 }, { kind: 'drop', afterPieces: 1 }] }])
+    await expect(mai.processMessage('Tell me a story.')).rejects.toMatchObject({ code: 'MAI_BACKEND_LOST' })
+    expect(events.filter((type) => type.startsWith('message.'))).toEqual(['message.failed'])
+    const history = await mai.getConversationHistory()
+    expect(history.map((m) => [m.role, m.complete])).toEqual([
+      ['user', true],
+      ['assistant', false],
+    ])
+    expect((await mai.processMessage('Again.')).text).toBe(STORY)
+  })
+
+  it('stops when asked, and keeps what was written', async () => {
+    const { mai } = await world([{ id: 'only', answer: STORY, faults: [{ kind: 'stall', afterPieces: 3 }] }])
+    const stream = mai.streamMessage('Tell me a story.')
+    let seen = ''
+    for await (const piece of stream) {
+      seen += piece.text
+      if (seen === 'Once upon a') stream.cancel()
+    }
+    expect((await stream.reply).finishReason).toBe('cancelled')
+    expect((await mai.getConversationHistory()).at(-1)).toMatchObject({ role: 'assistant', complete: false })
+  })
+
+  it('moves to a smaller model when memory comes under pressure, and says nothing of it', async () => {
+    const { mai, machine, events } = await world([
+      { id: 'big', sizeBytes: 4 * GB, answer: STORY },
+      { id: 'small', sizeBytes: GB, answer: STORY },
+    ])
+    expect((await mai.processMessage('One.')).model).toBe('scripted/big')
+    machine.set(2 ** 30, 'critical')
+    const reply = await mai.processMessage('Two.')
+    expect([reply.model, reply.text]).toEqual(['scripted/small', STORY])
+    expect(events).toContain('model.switched')
+  })
+
+  it('obeys a pin, and another model asked for with one message', async () => {
+    const { mai } = await world([
+      { id: 'big', sizeBytes: 4 * GB, answer: STORY },
+      { id: 'small', sizeBytes: GB, answer: STORY },
+    ])
+    await mai.models.pin('small')
+    expect((await mai.processMessage('One.')).model).toBe('scripted/small')
+    expect((await mai.processMessage('Two.', { model: 'big' })).model).toBe('scripted/big')
+    await expect(mai.models.pin('smal')).rejects.toMatchObject({ code: 'MAI_UNKNOWN_MODEL', details: { nearest: ['scripted/small'] } })
+  })
+
+  it('refuses an empty message, one that is too large, and a second one while it answers', async () => {
+    const { mai } = await world([{ id: 'only', answer: STORY }], { turn: { maxMessageBytes: 1000 } })
+    await expect(mai.processMessage(' \n ')).rejects.toMatchObject({ code: 'MAI_EMPTY_MESSAGE' })
+    await expect(mai.processMessage('x'.repeat(1001))).rejects.toMatchObject({ code: 'MAI_MESSAGE_TOO_LARGE' })
+    const session = await mai.openSession()
+    const first = mai.processMessage('One.', { sessionId: session.id })
+    await expect(mai.processMessage('Two.', { sessionId: session.id })).rejects.toMatchObject({ code: 'MAI_SESSION_BUSY' })
+    await first
+  })
+
+  it('says what was tried when there is no model at all', async () => {
+    const { mai } = await world([])
+    await expect(mai.processMessage('Hello?')).rejects.toMatchObject({ code: 'MAI_NOTHING_SERVES' })
+    expect((await mai.getConversationHistory()).length).toBe(1)
+  })
+
+  it('keeps ten turns of history while models come and go', async () => {
+    const { mai, machine } = await world([
+      { id: 'big', sizeBytes: 4 * GB, answer: (q) => `${q} ${STORY}`, loads: ['refuse'] },
+      { id: 'middle', sizeBytes: 2 * GB, answer: (q) => `${q} ${STORY}`, faults: [{ kind: 'drop', afterPieces: 4 }] },
+      { id: 'small', sizeBytes: GB, answer: (q) => `${q} ${STORY}` },
+    ])
+    for (let turn = 0; turn < 10; turn++) {
+      if (turn === 6) machine.set(2 ** 30, 'critical')
+      expect((await mai.processMessage(`Turn ${turn}.`)).text).toBe(`Turn ${turn}. ${STORY}`)
+    }
+    expect((await mai.getConversationHistory({ limit: 50 })).length).toBe(20)
+  })
+})
