@@ -9,7 +9,7 @@ import { createContext, type KernelParts } from './context.ts'
 import { isMaiError, kernelErrors, toErrorFact } from './errors.ts'
 import type { EventType, MailboxMode } from './events.ts'
 import { type HookDefinition, Hooks } from './hooks.ts'
-import type { Plugin, PluginContext } from './plugin.ts'
+import { isPlugin, type Plugin, type PluginContext } from './plugin.ts'
 import { Scope, within } from './scope.ts'
 import { Slots } from './slots.ts'
 
@@ -90,14 +90,12 @@ class KernelRuntime implements Kernel {
     this.#config = config
     const onLost = config.onLost ?? toStandardError
     const bus = new Bus(config.mailboxes ?? {}, onLost)
-    const failed = (plugin: string, during: string, error: unknown): void =>
-      bus.emit('plugin.failed', { plugin, during, error: toErrorFact(error) })
     this.#parts = {
       bus,
       slots: new Slots(config.lists ?? []),
-      hooks: new Hooks(config.hooks ?? {}, (owner, hook, error) => failed(owner, `hook ${hook}`, error)),
+      hooks: new Hooks(config.hooks ?? {}, (owner, hook, error) => bus.fail(owner, `hook ${hook}`, error)),
       startTask: (scope, label, work) => {
-        const begin = (): void => this.#runTask(scope, label, work, failed)
+        const begin = (): void => this.#runTask(scope, label, work)
         if (this.#phase === 'running') begin()
         else this.#waitingTasks.push(begin)
       },
@@ -147,9 +145,9 @@ class KernelRuntime implements Kernel {
   #ordered(): Plugin[] {
     const { slots, hooks } = this.#parts
     const plugins = this.#config.plugins
-    for (const plugin of plugins) {
-      for (const list of plugin.definition?.lists ?? []) slots.declareList(list)
-      for (const [hook, definition] of Object.entries<HookDefinition>(plugin.definition?.hooks ?? {})) hooks.define(hook, definition)
+    for (const plugin of plugins.filter(isPlugin)) {
+      for (const list of plugin.definition.lists ?? []) slots.declareList(list)
+      for (const [hook, definition] of Object.entries<HookDefinition>(plugin.definition.hooks ?? {})) hooks.define(hook, definition)
     }
     return bootOrder(plugins, (slot) => slots.isList(slot))
   }
@@ -158,7 +156,8 @@ class KernelRuntime implements Kernel {
     const { name, provides = [] } = plugin.definition
     const limit = this.#config.setupTimeoutMs ?? 10_000
     const began = performance.now()
-    const options = await validatedOptions(plugin)
+    const options = await within(validatedOptions(plugin), limit, () => kernelErrors.setupTimeout(name, limit))
+    this.#assertStarting()
     const scope = new Scope(name)
     // In the list before its setup, so that a failure half-way is rolled back too.
     const position = this.#booted.push({ plugin, scope, ms: 0 }) - 1
@@ -168,23 +167,26 @@ class KernelRuntime implements Kernel {
     } catch (error) {
       throw isMaiError(error) ? error : kernelErrors.setupFailed(name, error)
     }
+    this.#assertStarting()
     for (const slot of provides) {
       if (!this.#parts.slots.isList(slot) && this.#parts.slots.find(slot)?.owner !== name) throw kernelErrors.slotUnfilled(slot, name)
     }
     this.#booted[position] = { plugin, scope, ms: performance.now() - began }
   }
 
-  #runTask(
-    scope: Scope,
-    label: string,
-    work: (signal: AbortSignal) => Promise<void>,
-    failed: (p: string, d: string, e: unknown) => void,
-  ): void {
+  /** Closing the kernel while it boots ends the boot. */
+  #assertStarting(): void {
+    if (this.#phase !== 'starting') throw kernelErrors.kernelState(this.#phase)
+  }
+
+  #runTask(scope: Scope, label: string, work: (signal: AbortSignal) => Promise<void>): void {
     if (scope.closed) return
     const running = (async () => work(scope.signal))().catch((error) => {
-      if (!scope.signal.aborted) failed(scope.name, `task ${label}`, error)
+      // To be aborted is how a task ends when its plugin closes.
+      if (!scope.signal.aborted) this.#parts.bus.fail(scope.name, `task ${label}`, error)
     })
-    scope.onDispose(() => running, `task ${label}`)
+    const ended = scope.own(`task ${label}`, () => running)
+    void running.then(ended)
   }
 
   async #closeAll(): Promise<void> {
@@ -195,7 +197,7 @@ class KernelRuntime implements Kernel {
     const scopes = [...this.#booted.map((booted) => booted.scope).reverse(), this.#host]
     for (const scope of scopes) {
       for (const { effect, error } of await scope.close(limit)) {
-        this.#parts.bus.emit('plugin.failed', { plugin: scope.name, during: `closing ${effect}`, error: toErrorFact(error) })
+        this.#parts.bus.fail(scope.name, `closing ${effect}`, error)
       }
     }
   }
@@ -203,8 +205,11 @@ class KernelRuntime implements Kernel {
 
 /** @throws MaiError `MAI_PLUGIN_OPTIONS` */
 async function validatedOptions({ definition, input }: Plugin): Promise<unknown> {
-  if (!definition.options) return input
-  const result = await definition.options['~standard'].validate(input)
+  const validate = async () => definition.options?.['~standard'].validate(input)
+  const result = await validate().catch((error: unknown) => {
+    throw kernelErrors.pluginOptions(definition.name, [toErrorFact(error).message], error)
+  })
+  if (!result) return input
   if (!result.issues) return result.value
   const issues = result.issues.map(({ message, path = [] }) => {
     const where = path.map((part) => String(typeof part === 'object' ? part.key : part)).join('.')

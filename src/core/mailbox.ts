@@ -9,23 +9,23 @@ import type { MailboxMode } from './events.ts'
 /** Events that one slow listener may have waiting. */
 export const MAILBOX_BOUND = 1000
 
-/** Free to be called, running an asynchronous call, or gone. */
-export type MailboxState = 'idle' | 'busy' | 'closed'
+/** No promise seen yet, free, running an asynchronous call, or gone. */
+export type MailboxState = 'sync' | 'idle' | 'busy' | 'closed'
 
 export class Mailbox<T> {
-  state: MailboxState = 'idle'
+  state: MailboxState = 'sync'
   #waiting: T[] = []
   #dropped = 0
   readonly #mode: MailboxMode
-  readonly #deliver: (item: T) => void | Promise<void>
+  readonly #deliver: (item: T) => unknown
   readonly #onError: (item: T, error: unknown) => void
-  readonly #onDropped: (count: number) => void
+  readonly #onDropped: (item: T, count: number) => void
 
   constructor(
     mode: MailboxMode,
-    deliver: (item: T) => void | Promise<void>,
+    deliver: (item: T) => unknown,
     onError: (item: T, error: unknown) => void,
-    onDropped: (count: number) => void,
+    onDropped: (item: T, count: number) => void,
   ) {
     this.#mode = mode
     this.#deliver = deliver
@@ -33,17 +33,21 @@ export class Mailbox<T> {
     this.#onDropped = onDropped
   }
 
-  /** Takes an event that came while the listener was not idle. */
+  /** Delivers at once if the listener is free, else keeps the event for later. */
   offer(item: T): void {
     if (this.state === 'closed') return
-    if (this.#mode === 'latest') this.#waiting = [item]
+    if (this.state !== 'busy') {
+      const running = this.#call(item)
+      if (isThenable(running)) this.hold(item, running)
+    } else if (this.#mode === 'latest') this.#waiting = [item]
     else if (this.#waiting.length < MAILBOX_BOUND) this.#waiting.push(item)
-    else this.#dropped++
+    // The first is reported at once, for a listener that hangs never comes to report the rest.
+    else if (++this.#dropped === 1) this.#onDropped(item, 1)
   }
 
   /** Marks the listener busy until `running` settles, then delivers what waited. */
-  hold(item: T, running: PromiseLike<void>): void {
-    this.state = 'busy'
+  hold(item: T, running: PromiseLike<unknown>): void {
+    if (this.state !== 'closed') this.state = 'busy'
     void this.#drain(item, running)
   }
 
@@ -52,30 +56,34 @@ export class Mailbox<T> {
     this.#waiting = []
   }
 
-  async #drain(first: T, running: PromiseLike<void>): Promise<void> {
-    let item = first
-    let pending: void | PromiseLike<void> = running
-    for (;;) {
+  #call(item: T): unknown {
+    try {
+      return this.#deliver(item)
+    } catch (error) {
+      return void this.#onError(item, error)
+    }
+  }
+
+  async #drain(first: T, running: unknown): Promise<void> {
+    let item: T | undefined = first
+    let pending = running
+    while (item !== undefined) {
       try {
         await pending
       } catch (error) {
         this.#onError(item, error)
       }
-      if (this.#dropped > 0) {
-        this.#onDropped(this.#dropped)
-        this.#dropped = 0
-      }
+      const unreported = this.#dropped - 1
+      this.#dropped = 0
+      if (unreported > 0) this.#onDropped(item, unreported)
       if (this.state === 'closed') return
-      const next = this.#waiting.shift()
-      if (next === undefined) break
-      item = next
-      try {
-        pending = this.#deliver(item)
-      } catch (error) {
-        pending = undefined
-        this.#onError(item, error)
-      }
+      item = this.#waiting.shift()
+      if (item !== undefined) pending = this.#call(item)
     }
     this.state = 'idle'
   }
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
