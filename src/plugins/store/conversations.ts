@@ -1,0 +1,158 @@
+/**
+ * Sessions, messages and spans.
+ *
+ * @module
+ */
+import { chatErrors } from '../../chat/failure.ts'
+import type { Message, Part, Role, Session, Span } from '../../chat/message.ts'
+import type { Store } from '../../chat/store.ts'
+import type { Database } from './database.ts'
+import { decode, encode } from './json.ts'
+import { indexText } from './search-text.ts'
+import type { Connection } from './sqlite.ts'
+
+/** The store's part for conversations. */
+export type Conversations = Pick<
+  Store,
+  | 'createSession'
+  | 'getSession'
+  | 'listSessions'
+  | 'renameSession'
+  | 'deleteSession'
+  | 'appendMessage'
+  | 'deleteMessage'
+  | 'messages'
+  | 'countMessages'
+  | 'spans'
+>
+
+/** A row of {@link MESSAGE_COLUMNS}. */
+export interface MessageRow {
+  readonly seq: number
+  readonly id: string
+  readonly sessionId: string
+  readonly turnId: string
+  readonly role: Role
+  readonly time: number
+  readonly complete: number
+  readonly parts: string
+}
+
+/** Columns of a {@link MessageRow}, from `messages m JOIN sessions s`. */
+export const MESSAGE_COLUMNS = 'm.seq, m.id, s.id AS sessionId, m.turn_id AS turnId, m.role, m.time, m.complete, m.parts'
+
+const SESSION_COLUMNS = 'id, title, created_at AS createdAt, updated_at AS updatedAt, message_count AS messageCount'
+
+/** As SQLite takes a limit: -1 is none. */
+export function rowLimit(limit: number | undefined): number {
+  return limit === undefined || limit === Number.POSITIVE_INFINITY ? -1 : Math.max(0, Math.floor(limit) || 0)
+}
+
+export function toMessage({ seq, id, sessionId, turnId, role, time, complete, parts }: MessageRow): Message {
+  return { id, seq, sessionId, turnId, role, parts: decode<Part[]>(parts), time, complete: complete === 1 }
+}
+
+export function conversations(database: Database): Conversations {
+  return {
+    /** An id that exists already gives the session that has it. */
+    createSession: ({ id, title, time }) =>
+      database.write('disk', (db) => {
+        db.run('INSERT INTO sessions (id, title, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING', [
+          id,
+          title,
+          time,
+          time,
+        ])
+        return sessionOf(db, id) ?? missing(id)
+      }),
+
+    getSession: (id) => database.read((db) => sessionOf(db, id)),
+
+    listSessions: (page) =>
+      database.read((db) =>
+        db.all<Session>(`SELECT ${SESSION_COLUMNS} FROM sessions ORDER BY updated_at DESC, num DESC LIMIT ?`, [rowLimit(page?.limit)]),
+      ),
+
+    renameSession: (id, title) =>
+      database.write('disk', (db) => {
+        if (db.run('UPDATE sessions SET title = ? WHERE id = ?', [title, id]).changes === 0) missing(id)
+      }),
+
+    async deleteSession(id) {
+      const found = await database.write('disk', (db) => db.run('DELETE FROM sessions WHERE id = ?', [id]).changes > 0)
+      // The deleted text is overwritten in the main file; this takes it out of the log too.
+      if (found) await database.tryCheckpoint()
+      return found
+    },
+
+    appendMessage: (message, spans = []) =>
+      database.write('disk', (db) => {
+        const session =
+          db.get<{ num: number }>('SELECT num FROM sessions WHERE id = ?', [message.sessionId])?.num ?? missing(message.sessionId)
+        const { id, turnId, role, parts, time, complete } = message
+        const { rowId: seq } = db.run(
+          'INSERT INTO messages (id, session, turn_id, role, time, complete, parts) VALUES (?, ?, ?, ?, ?, ?, ?)',
+          [id, session, turnId, role, time, complete ? 1 : 0, encode(parts)],
+        )
+        for (const [position, { start, end, model, reason }] of spans.entries()) {
+          db.run('INSERT INTO spans (message, position, start, "end", model, reason) VALUES (?, ?, ?, ?, ?, ?)', [
+            seq,
+            position,
+            start,
+            end,
+            model,
+            reason,
+          ])
+        }
+        db.run('INSERT INTO messages_fts (rowid, session, body) VALUES (?, ?, ?)', [seq, `s${session}`, indexText(parts)])
+        db.run('UPDATE sessions SET message_count = message_count + 1, updated_at = max(updated_at, ?) WHERE num = ?', [time, session])
+        return { ...message, seq }
+      }),
+
+    deleteMessage: (id) =>
+      database.write('disk', (db) => {
+        const session = db.get<{ session: number }>('SELECT session FROM messages WHERE id = ?', [id])?.session
+        if (session === undefined) return
+        db.run('DELETE FROM messages WHERE id = ?', [id])
+        // A fact from this message goes with it.
+        db.run('DELETE FROM ledger WHERE session = ? AND EXISTS (SELECT 1 FROM json_each(sources) WHERE value = ?)', [session, id])
+        db.run(
+          `UPDATE sessions SET message_count = message_count - 1,
+             updated_at = coalesce((SELECT time FROM messages WHERE session = num ORDER BY seq DESC LIMIT 1), created_at)
+           WHERE num = ?`,
+          [session],
+        )
+      }),
+
+    messages: (sessionId, { limit, before } = {}) =>
+      database.read((db) =>
+        db
+          .all<MessageRow>(
+            `SELECT ${MESSAGE_COLUMNS} FROM sessions s JOIN messages m ON m.session = s.num
+             WHERE s.id = ? AND m.seq < ? ORDER BY m.seq DESC LIMIT ?`,
+            [sessionId, before ?? Number.MAX_SAFE_INTEGER, rowLimit(limit)],
+          )
+          .reverse()
+          .map(toMessage),
+      ),
+
+    countMessages: (sessionId) => database.read((db) => sessionOf(db, sessionId)?.messageCount ?? 0),
+
+    spans: (messageId) =>
+      database.read((db) =>
+        db.all<Span>(
+          `SELECT m.id AS messageId, p.start, p."end", p.model, p.reason FROM messages m JOIN spans p ON p.message = m.seq
+           WHERE m.id = ? ORDER BY p.position`,
+          [messageId],
+        ),
+      ),
+  }
+}
+
+function sessionOf(db: Connection, id: string): Session | undefined {
+  return db.get<Session>(`SELECT ${SESSION_COLUMNS} FROM sessions WHERE id = ?`, [id])
+}
+
+function missing(sessionId: string): never {
+  throw chatErrors.unknownSession(sessionId, [])
+}

@@ -1,0 +1,127 @@
+/**
+ * The policy's log: records and snapshots. A record survives the death of the process; one lost with the machine's
+ * power harms no conversation, so it does not wait for the disk.
+ *
+ * @module
+ */
+import { setImmediate } from 'node:timers/promises'
+import type { RecordedEvent, RecordType } from '../../chat/policy.ts'
+import type { Store } from '../../chat/store.ts'
+import { rowLimit } from './conversations.ts'
+import type { Database } from './database.ts'
+import { decode, encode } from './json.ts'
+import type { Bindable, Connection } from './sqlite.ts'
+
+/** The store's part for the policy. */
+export type Log = Pick<Store, 'appendRecord' | 'records' | 'lastRecordSeq' | 'saveSnapshot' | 'latestSnapshot'>
+
+const DAY_MS = 24 * 60 * 60 * 1000
+/** Records and snapshots older than this go, in ms. */
+export const RETENTION_MS: number = 30 * DAY_MS
+/** Records deleted in one transaction, so that nobody waits long for the lock. */
+const BATCH = 500
+/** Setting that says when the log was last pruned. */
+const PRUNED = 'log.pruned'
+
+interface RecordRow {
+  readonly seq: number
+  readonly run: string
+  readonly time: number
+  readonly type: RecordType
+  readonly payload: string
+}
+
+interface SnapshotRow {
+  readonly seq: number
+  readonly policy: string
+  readonly version: number
+  readonly state: string
+}
+
+export function log(database: Database, now: () => number): Log {
+  return {
+    appendRecord: ({ run, time, type, payload }) =>
+      database.write(
+        'process',
+        (db) => db.run('INSERT INTO records (run, time, type, payload) VALUES (?, ?, ?, ?)', [run, time, type, encode(payload)]).rowId,
+      ),
+
+    records: ({ after, through, run, type, limit, newest = false } = {}) => {
+      const conditions: [string, Bindable | undefined][] = [
+        ['seq > ?', after],
+        ['seq <= ?', through],
+        ['run = ?', run],
+        ['type = ?', type],
+      ]
+      const used = conditions.flatMap(([sql, value]) => (value === undefined ? [] : [{ sql, value }]))
+      const where = used.length > 0 ? `WHERE ${used.map(({ sql }) => sql).join(' AND ')}` : ''
+      const sql = `SELECT seq, run, time, type, payload FROM records ${where} ORDER BY seq ${newest ? 'DESC' : 'ASC'} LIMIT ?`
+      return database.read((db) => db.all<RecordRow>(sql, [...used.map(({ value }) => value), rowLimit(limit)]).map(toRecord))
+    },
+
+    // Of all that were ever written, so that it stays true when old ones have gone.
+    lastRecordSeq: () => database.read((db) => db.get<{ seq: number }>("SELECT seq FROM sqlite_sequence WHERE name = 'records'")?.seq ?? 0),
+
+    saveSnapshot: ({ seq, policy, version, state }) =>
+      database.write('process', (db) => {
+        db.run('INSERT OR REPLACE INTO snapshots (policy, version, seq, time, state) VALUES (?, ?, ?, ?, ?)', [
+          policy,
+          version,
+          seq,
+          now(),
+          encode(state),
+        ])
+      }),
+
+    latestSnapshot: (policy, version) =>
+      database.read((db) => {
+        const row = db.get<SnapshotRow>(
+          'SELECT seq, policy, version, state FROM snapshots WHERE policy = ? AND version = ? ORDER BY seq DESC LIMIT 1',
+          [policy, version],
+        )
+        return row && { ...row, state: decode<unknown>(row.state) }
+      }),
+  }
+}
+
+/**
+ * Removes old records and snapshots, at most once a day over all processes, in small steps.
+ * The newest snapshot of each policy stays.
+ * @param signal stops it between two steps; the rest goes next time
+ */
+export async function pruneLog(database: Database, now: number, signal: AbortSignal): Promise<void> {
+  const cutoff = now - RETENTION_MS
+  if (!(await database.read((db) => isDue(db, now)))) return
+  const due = await database.write('process', (db) => {
+    // Asked again under the lock: another process may have taken it on.
+    if (!isDue(db, now)) return false
+    db.run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', [PRUNED, String(now)])
+    db.run(
+      `DELETE FROM snapshots WHERE time < ?
+       AND seq < (SELECT max(seq) FROM snapshots n WHERE n.policy = snapshots.policy AND n.version = snapshots.version)`,
+      [cutoff],
+    )
+    return true
+  })
+  let deleted = due ? BATCH : 0
+  while (deleted > 0 && !signal.aborted) {
+    // Records stand in the order of time, so the old ones are the first.
+    deleted = await database.write(
+      'process',
+      (db) =>
+        db.run('DELETE FROM records WHERE time < ? AND seq IN (SELECT seq FROM records ORDER BY seq LIMIT ?)', [cutoff, BATCH]).changes,
+    )
+    await setImmediate()
+  }
+}
+
+function isDue(db: Connection, now: number): boolean {
+  const last = db.get<{ value: string }>('SELECT value FROM settings WHERE name = ?', [PRUNED])
+  // A moment in the future comes from a clock that was wrong.
+  return !last || now - Number(last.value) >= DAY_MS || Number(last.value) > now
+}
+
+function toRecord({ seq, run, time, type, payload }: RecordRow): RecordedEvent {
+  // The payload is what appendRecord took for this type.
+  return { seq, run, time, type, payload: decode(payload) } as RecordedEvent
+}

@@ -1,0 +1,50 @@
+/**
+ * What of a message is indexed, and how a person's words become a query. Both cut text alike.
+ *
+ * @module
+ */
+import type { Part } from '../../chat/message.ts'
+
+/** Words written without spaces: each sign is a token of its own, and a query looks for pairs of them. */
+const IDEOGRAPH = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/gu
+const WORD = /[\p{L}\p{N}\p{M}]+/gu
+const IDEOGRAPH_RUN = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]+|[^\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]+/gu
+// biome-ignore lint/suspicious/noControlCharactersInRegex: NUL would cut the text off
+const UNINDEXABLE = /\u0000|\p{Surrogate}/gu
+
+/** More terms cost time and find little more; the longest say most. */
+const MAX_TERMS = 32
+
+/** Text of a message for the index: what was said, asked of tools and answered by them; neither images nor reasoning. */
+export function indexText(parts: readonly Part[]): string {
+  const texts = parts.flatMap((part) => {
+    switch (part.type) {
+      case 'text':
+      case 'tool-result':
+        return [part.text]
+      case 'tool-call':
+        return [part.name, part.arguments]
+      default:
+        return []
+    }
+  })
+  return texts.join('\n').replace(UNINDEXABLE, ' ').replace(IDEOGRAPH, ' $& ')
+}
+
+/** A full-text query for any of the words; undefined when there is none. Every word is quoted, so nothing in it is syntax. */
+export function matchAny(query: string): string | undefined {
+  const terms = new Set<string>()
+  for (const [word] of query.toLowerCase().matchAll(WORD)) {
+    for (const [run] of word.matchAll(IDEOGRAPH_RUN)) for (const term of termsOf(run)) terms.add(term)
+  }
+  if (terms.size === 0) return undefined
+  const chosen = [...terms].sort((a, b) => b.length - a.length).slice(0, MAX_TERMS)
+  return chosen.map((term) => `"${term}"`).join(' OR ')
+}
+
+function termsOf(run: string): string[] {
+  const signs = run.match(IDEOGRAPH)
+  if (!signs) return [run]
+  if (signs.length === 1) return signs
+  return signs.slice(1).map((sign, index) => `${signs[index]} ${sign}`)
+}
