@@ -104,7 +104,7 @@ export function conversations(database: Database): Conversations {
             reason,
           ])
         }
-        db.run('INSERT INTO messages_fts (rowid, session, body) VALUES (?, ?, ?)', [seq, `s${session}`, indexText(parts)])
+        db.run('INSERT INTO messages_fts (rowid, body) VALUES (?, ?)', [seq, indexText(parts)])
         db.run('UPDATE sessions SET message_count = message_count + 1, updated_at = max(updated_at, ?) WHERE num = ?', [time, session])
         return { ...message, seq }
       }),

@@ -85,25 +85,16 @@ export function log(database: Database, now: () => number): Log {
 }
 
 /**
- * Removes old records and snapshots, at most once a day over all processes, in small steps.
- * The newest snapshot of each policy stays.
- * @param signal stops it between two steps; the rest goes next time
+ * Removes old records and snapshots, once a day over all processes, in small steps. The newest snapshot of each policy
+ * stays. The first time, with a new store, it only notes the day.
+ * @param signal stops it between two steps; the next call goes on
  */
 export async function pruneLog(database: Database, now: number, signal: AbortSignal): Promise<void> {
+  const last = await database.read(lastPruned)
+  // A moment in the future comes from a clock that was wrong.
+  if (last !== undefined && last <= now && now - last < DAY_MS) return
   const cutoff = now - RETENTION_MS
-  if (!(await database.read((db) => isDue(db, now)))) return
-  const due = await database.write('process', (db) => {
-    // Asked again under the lock: another process may have taken it on.
-    if (!isDue(db, now)) return false
-    db.run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', [PRUNED, String(now)])
-    db.run(
-      `DELETE FROM snapshots WHERE time < ?
-       AND seq < (SELECT max(seq) FROM snapshots n WHERE n.policy = snapshots.policy AND n.version = snapshots.version)`,
-      [cutoff],
-    )
-    return true
-  })
-  let deleted = due ? BATCH : 0
+  let deleted = last === undefined ? 0 : BATCH
   while (deleted > 0 && !signal.aborted) {
     // Records stand in the order of time, so the old ones are the first.
     deleted = await database.write(
@@ -113,12 +104,20 @@ export async function pruneLog(database: Database, now: number, signal: AbortSig
     )
     await setImmediate()
   }
+  if (deleted > 0) return
+  await database.write('process', (db) => {
+    db.run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', [PRUNED, String(now)])
+    db.run(
+      `DELETE FROM snapshots WHERE time < ?
+       AND seq < (SELECT max(seq) FROM snapshots n WHERE n.policy = snapshots.policy AND n.version = snapshots.version)`,
+      [cutoff],
+    )
+  })
 }
 
-function isDue(db: Connection, now: number): boolean {
-  const last = db.get<{ value: string }>('SELECT value FROM settings WHERE name = ?', [PRUNED])
-  // A moment in the future comes from a clock that was wrong.
-  return !last || now - Number(last.value) >= DAY_MS || Number(last.value) > now
+function lastPruned(db: Connection): number | undefined {
+  const row = db.get<{ value: string }>('SELECT value FROM settings WHERE name = ?', [PRUNED])
+  return row && Number(row.value)
 }
 
 function toRecord({ seq, run, time, type, payload }: RecordRow): RecordedEvent {

@@ -39,7 +39,7 @@ CREATE TABLE spans (
   reason TEXT NOT NULL,
   PRIMARY KEY (message, position)
 ) WITHOUT ROWID;
-CREATE VIRTUAL TABLE messages_fts USING fts5 (session, body, tokenize = 'porter unicode61 remove_diacritics 2');
+CREATE VIRTUAL TABLE messages_fts USING fts5 (body, tokenize = 'porter unicode61 remove_diacritics 2');
 INSERT INTO messages_fts (messages_fts, rank) VALUES ('secure-delete', 1);
 CREATE TRIGGER messages_unindexed AFTER DELETE ON messages BEGIN
   DELETE FROM messages_fts WHERE rowid = old.seq;

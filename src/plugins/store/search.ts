@@ -19,22 +19,19 @@ export function search(database: Database): Pick<Store, 'search'> {
     search: (query, { sessionId, limit = DEFAULT_LIMIT } = {}) =>
       database.read((db) => {
         const words = matchAny(query)
-        if (words === undefined) return []
-        let match = `body : (${words})`
-        if (sessionId !== undefined) {
-          const session = db.get<{ num: number }>('SELECT num FROM sessions WHERE id = ?', [sessionId])
-          if (!session) return []
-          match = `session : "s${session.num}" AND (${match})`
-        }
-        // The best are found in the index alone; only they are read.
+        const session = sessionId === undefined ? undefined : db.get<{ num: number }>('SELECT num FROM sessions WHERE id = ?', [sessionId])
+        if (words === undefined || (sessionId !== undefined && !session)) return []
+        // The index of sessions answers this alone, without reading a message.
+        const inside = session
+          ? 'AND EXISTS (SELECT 1 FROM messages INDEXED BY messages_by_session WHERE session = ? AND seq = messages_fts.rowid)'
+          : ''
+        // The best are found first; only they are read.
         const rows = db.all<HitRow>(
           `SELECT ${MESSAGE_COLUMNS}, f.rank
-           FROM (
-             SELECT rowid AS seq, bm25(messages_fts, 0.0, 1.0) AS rank FROM messages_fts WHERE messages_fts MATCH ? ORDER BY rank LIMIT ?
-           ) f
+           FROM (SELECT rowid AS seq, bm25(messages_fts) AS rank FROM messages_fts WHERE messages_fts MATCH ? ${inside} ORDER BY rank LIMIT ?) f
            JOIN messages m ON m.seq = f.seq JOIN sessions s ON s.num = m.session
            ORDER BY f.rank, m.seq DESC`,
-          [match, rowLimit(limit)],
+          [words, ...(session ? [session.num] : []), rowLimit(limit)],
         )
         return rows.map((row) => ({ message: toMessage(row), score: -row.rank }))
       }),

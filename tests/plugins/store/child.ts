@@ -18,9 +18,10 @@ switch (action) {
     for (let index = 0; ; index++) {
       const id = `${who}-${index}`
       const text = `Message ${id} ${'with a few words '.repeat(index % 20)}`
-      await store.appendMessage({ id, sessionId: 's', turnId: id, role: 'user', parts: [{ type: 'text', text }], time: index, complete: true }, [
-        { start: 0, end: text.length, model: 'x/y', reason: 'test' },
-      ])
+      await store.appendMessage(
+        { id, sessionId: 's', turnId: id, role: 'user', parts: [{ type: 'text', text }], time: index, complete: true },
+        [{ start: 0, end: text.length, model: 'x/y', reason: 'test' }],
+      )
       await store.appendRecord({ run: who, time: index, type: 'pin.changed', payload: { model: id } })
       say(id)
     }
@@ -32,7 +33,15 @@ switch (action) {
     let written = 0
     while (Date.now() < until) {
       const id = `${who}-${written}`
-      await store.appendMessage({ id, sessionId: 's', turnId: id, role: 'user', parts: [{ type: 'text', text: `Hello ${id}` }], time: written, complete: true })
+      await store.appendMessage({
+        id,
+        sessionId: 's',
+        turnId: id,
+        role: 'user',
+        parts: [{ type: 'text', text: `Hello ${id}` }],
+        time: written,
+        complete: true,
+      })
       await store.appendRecord({ run: who, time: written, type: 'pin.changed', payload: { model: id } })
       written++
     }
@@ -42,7 +51,15 @@ switch (action) {
   /** Opens it and writes one message. */
   case 'open':
     await store.createSession({ id: 's', title: 'Work', time: 1 })
-    await store.appendMessage({ id: who, sessionId: 's', turnId: who, role: 'user', parts: [{ type: 'text', text: who }], time: 1, complete: true })
+    await store.appendMessage({
+      id: who,
+      sessionId: 's',
+      turnId: who,
+      role: 'user',
+      parts: [{ type: 'text', text: who }],
+      time: 1,
+      complete: true,
+    })
     break
   /** Takes a lease and waits for its end. */
   case 'lease':

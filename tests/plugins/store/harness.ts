@@ -36,7 +36,16 @@ let count = 0
 
 export function message(sessionId: string, text: string, changes: Partial<NewMessage> = {}): NewMessage {
   const id = `m${++count}`
-  return { id, sessionId, turnId: `t-${id}`, role: 'user', parts: [{ type: 'text', text }], time: 1_000 + count, complete: true, ...changes }
+  return {
+    id,
+    sessionId,
+    turnId: `t-${id}`,
+    role: 'user',
+    parts: [{ type: 'text', text }],
+    time: 1_000 + count,
+    complete: true,
+    ...changes,
+  }
 }
 
 /** Another process of Mai; see `child.ts` for what it can do. */

@@ -49,7 +49,9 @@ describe('sessions', () => {
     await store.createSession(session)
     await store.createSession({ ...session, id: 'kept' })
     await store.appendMessage(message('kept', 'apples'))
-    const secret = await store.appendMessage(message('s', 'the Xylophonist told me zzqsecret'), [{ start: 0, end: 3, model: 'x/y', reason: 'r' }])
+    const secret = await store.appendMessage(message('s', 'the Xylophonist told me zzqsecret'), [
+      { start: 0, end: 3, model: 'x/y', reason: 'r' },
+    ])
     for (let index = 0; index < 50; index++) await store.appendMessage(message('s', `zzqsecret${index} pears`))
     expect(await store.deleteSession('s')).toBe(true)
     expect(await store.deleteSession('s')).toBe(false)
@@ -146,7 +148,9 @@ describe('messages', () => {
     const store = await openStore()
     await store.createSession(session)
     await store.appendMessage(message('s', 'kept', { time: 1000 }))
-    const { id, seq } = await store.appendMessage(message('s', 'withdrawn', { time: 2000 }), [{ start: 0, end: 1, model: 'x/y', reason: '' }])
+    const { id, seq } = await store.appendMessage(message('s', 'withdrawn', { time: 2000 }), [
+      { start: 0, end: 1, model: 'x/y', reason: '' },
+    ])
     await store.deleteMessage(id)
     await store.deleteMessage(id)
     expect(await store.messages('s')).toHaveLength(1)
@@ -183,16 +187,28 @@ describe('search', () => {
     expect(await store.search('cat', { sessionId: 'unknown' })).toEqual([])
   })
 
-  it.each(['"', '" OR "', "'; DROP TABLE messages; --", 'body:cat', 'cat*', 'NEAR(cat dog)', '-cat', '^cat', 'cat AND', '(', '\u0000', '\ud800', '!!!', ''])(
-    'takes %j as words, never as syntax',
-    async (query) => {
-      const store = await openStore()
-      await store.createSession(session)
-      await store.appendMessage(message('s', 'A cat'))
-      const hits = await store.search(query, { sessionId: 's' })
-      expect(hits).toHaveLength(query.includes('cat') ? 1 : 0)
-    },
-  )
+  it.each([
+    '"',
+    '" OR "',
+    "'; DROP TABLE messages; --",
+    'body:cat',
+    'cat*',
+    'NEAR(cat dog)',
+    '-cat',
+    '^cat',
+    'cat AND',
+    '(',
+    '\u0000',
+    '\ud800',
+    '!!!',
+    '',
+  ])('takes %j as words, never as syntax', async (query) => {
+    const store = await openStore()
+    await store.createSession(session)
+    await store.appendMessage(message('s', 'A cat'))
+    const hits = await store.search(query, { sessionId: 's' })
+    expect(hits).toHaveLength(query.includes('cat') ? 1 : 0)
+  })
 
   it('finds text after a NUL, words in Chinese and Japanese, and words with accents', async () => {
     const store = await openStore()
@@ -253,43 +269,52 @@ describe('the log of the policy', () => {
     await store.saveSnapshot({ seq: 1000, policy: 'p', version: 1, state: { a: 1 } })
     await store.saveSnapshot({ seq: 2000, policy: 'p', version: 1, state: { best: Number.POSITIVE_INFINITY } })
     await store.saveSnapshot({ seq: 3000, policy: 'p', version: 2, state: null })
-    expect(await store.latestSnapshot('p', 1)).toStrictEqual({ seq: 2000, policy: 'p', version: 1, state: { best: Number.POSITIVE_INFINITY } })
+    expect(await store.latestSnapshot('p', 1)).toStrictEqual({
+      seq: 2000,
+      policy: 'p',
+      version: 1,
+      state: { best: Number.POSITIVE_INFINITY },
+    })
   })
 
-  it('forgets what is older than thirty days, once a day, and never its last snapshot or its count', async () => {
-    const day = 24 * 60 * 60 * 1000
+  const day = 24 * 60 * 60 * 1000
+  const pin = (time: number) => ({ run: 'r', time, type: 'pin.changed', payload: { model: null } }) as const
+
+  it('forgets what is older than thirty days, but never its count or the last snapshot of a policy', async () => {
+    const file = await temporaryFile()
+    let now = 50 * day
+    const options = { file, now: () => now }
+    const first = await openStore(options)
+    for (let index = 0; index < 1200; index++) await first.appendRecord(pin(index < 1100 ? 69 * day : 73 * day))
+    await first.saveSnapshot({ seq: 500, policy: 'p', version: 1, state: 'old' })
+    await first.saveSnapshot({ seq: 900, policy: 'p', version: 1, state: 'newest' })
+    await first.close()
+    now = 100 * day
+    const second = await openStore(options)
+    expect(await second.records(), 'a new store has nothing to forget').toHaveLength(1200)
+    await second.close()
+    now = 102 * day - 1
+    const third = await openStore({ ...options, upkeepAfterMs: 1 })
+    await vi.waitFor(async () => expect(await third.records()).toHaveLength(100), { timeout: 10_000 })
+    expect(await third.lastRecordSeq()).toBe(1200)
+    expect(await third.latestSnapshot('p', 1)).toMatchObject({ state: 'newest' })
+  })
+
+  it('is pruned at most once a day, in the background of a long-lived process', async () => {
     const file = await temporaryFile()
     let now = 100 * day
     const options = { file, now: () => now }
     const first = await openStore(options)
-    for (let index = 0; index < 1200; index++) {
-      await first.appendRecord({ run: 'r', time: index < 1100 ? 69 * day : 71 * day, type: 'pin.changed', payload: { model: null } })
-    }
-    now = 50 * day
-    await first.saveSnapshot({ seq: 500, policy: 'p', version: 1, state: 'old' })
-    await first.saveSnapshot({ seq: 900, policy: 'p', version: 1, state: 'newest' })
-    now = 100 * day
+    await first.appendRecord(pin(0))
     await first.close()
+    now += day - 1
     const second = await openStore(options)
-    expect(await second.records()).toHaveLength(100)
-    expect(await second.lastRecordSeq()).toBe(1200)
-    expect(await second.latestSnapshot('p', 1)).toMatchObject({ state: 'newest' })
-    await second.appendRecord({ run: 'r', time: 1 * day, type: 'pin.changed', payload: { model: null } })
-    now += day / 2
+    expect(await second.records()).toHaveLength(1)
     await second.close()
-    const third = await openStore({ ...options, upkeepAfterMs: 0 })
-    expect(await third.records()).toHaveLength(101)
-    now += day
-    await third.close()
-    const fourth = await openStore(options)
-    expect((await fourth.records()).length).toBeLessThanOrEqual(101)
-    expect(await fourth.lastRecordSeq()).toBe(1201)
-  })
-
-  it('is pruned in the background of a long-lived process', async () => {
-    const store = await openStore({ upkeepAfterMs: 1 })
-    await store.appendRecord({ run: 'r', time: 0, type: 'pin.changed', payload: { model: null } })
-    await vi.waitFor(async () => expect(await store.records()).toEqual([]), { timeout: 10_000 })
+    now += 1
+    const third = await openStore({ ...options, upkeepAfterMs: 1 })
+    await third.lastRecordSeq()
+    await vi.waitFor(async () => expect(await third.records()).toEqual([]), { timeout: 10_000 })
   })
 })
 

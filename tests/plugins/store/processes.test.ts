@@ -1,0 +1,159 @@
+import { once } from 'node:events'
+import path from 'node:path'
+import { performance } from 'node:perf_hooks'
+import { createInterface } from 'node:readline'
+import { describe, expect, it } from 'vitest'
+import type { Lease } from '../../../src/chat/store.ts'
+import { type Processes, systemProcesses } from '../../../src/plugins/store/processes.ts'
+import { message, openStore, outputOf, startChild, temporaryFile, temporaryFolder } from './harness.ts'
+
+describe('several processes on one store', () => {
+  it('lose nothing that was acknowledged when a writer is killed, twenty times', { timeout: 180_000 }, async () => {
+    const file = await temporaryFile()
+    const acknowledged: string[] = []
+    for (let round = 0; round < 20; round++) {
+      const child = startChild('write-for-ever', file, `r${round}`)
+      const ended = once(child, 'close')
+      if (!child.stdout) throw new Error('no output')
+      const lines = createInterface({ input: child.stdout })
+      let left = 5 + round * 7
+      lines.on('line', (id) => {
+        acknowledged.push(id)
+        if (--left === 0) child.kill('SIGKILL')
+      })
+      await ended
+    }
+    const store = await openStore({ file })
+    const stored = new Set((await store.messages('s')).map(({ id }) => id))
+    expect(acknowledged.length).toBeGreaterThan(1000)
+    expect(acknowledged.filter((id) => !stored.has(id))).toEqual([])
+    expect(await store.countMessages('s')).toBe(stored.size)
+    const recorded = new Set((await store.records({ type: 'pin.changed' })).map(({ payload }) => JSON.stringify(payload)))
+    expect(acknowledged.filter((id) => !recorded.has(JSON.stringify({ model: id })))).toEqual([])
+    const last = acknowledged.at(-1) ?? ''
+    expect(await store.spans(last)).toHaveLength(1)
+    expect((await store.search(last, { limit: 1000 })).some(({ message: { id } }) => id === last)).toBe(true)
+    console.info(`kill -9 twenty times: ${acknowledged.length} acknowledged, 0 lost`)
+  })
+
+  it('write at once without losing anything or failing', { timeout: 120_000 }, async () => {
+    const file = await temporaryFile()
+    const outputs = ['a', 'b'].map((who) => outputOf(startChild('write-for', file, who, '3000')))
+    const written = (await Promise.all(outputs)).map(Number)
+    const store = await openStore({ file })
+    const ids = new Set((await store.messages('s')).map(({ id }) => id))
+    for (const [index, who] of ['a', 'b'].entries()) {
+      expect(written[index]).toBeGreaterThan(20)
+      for (let each = 0; each < (written[index] ?? 0); each++) expect(ids.has(`${who}-${each}`)).toBe(true)
+    }
+    expect(ids.size).toBe((written[0] ?? 0) + (written[1] ?? 0))
+    expect(await store.records()).toHaveLength(ids.size)
+    console.info(`two writers, 3 s: ${written.join(' + ')} messages and as many records`)
+  })
+
+  it('open a new store at once, ten of them', { timeout: 120_000 }, async () => {
+    const file = path.join(await temporaryFolder(), 'new', 'mai.db')
+    const names = Array.from({ length: 10 }, (_, index) => `p${index}`)
+    await Promise.all(names.map((who) => outputOf(startChild('open', file, who))))
+    const store = await openStore({ file })
+    expect((await store.messages('s')).map(({ id }) => id).sort()).toEqual(names)
+  })
+
+  it('in one process open a new store at once too', async () => {
+    const file = await temporaryFile()
+    const stores = await Promise.all(Array.from({ length: 10 }, () => openStore({ file })))
+    await Promise.all(stores.map((store, index) => store.createSession({ id: `s${index}`, title: '', time: 1 })))
+    await Promise.all(stores.map((store, index) => store.appendMessage(message(`s${index}`, 'x'))))
+    expect(await stores[0]?.listSessions()).toHaveLength(10)
+  })
+})
+
+describe('leases', () => {
+  const now = 1_000_000
+  const own: Lease = {
+    instanceId: 'i',
+    model: 'x/y',
+    pid: process.pid,
+    processStart: Math.round(performance.timeOrigin),
+    bytes: 7,
+    owned: true,
+    heartbeat: Date.now(),
+  }
+
+  it('of this process stand until they are dropped', async () => {
+    const store = await openStore()
+    await store.putLease(own)
+    await store.putLease({ ...own, bytes: 8, owned: false })
+    expect(await store.leases()).toStrictEqual([{ ...own, bytes: 8, owned: false }])
+    await store.putLease({ ...own, instanceId: 'j', processStart: Math.round(Date.now() - process.uptime() * 1000) })
+    await store.dropLease('i', process.pid)
+    expect((await store.leases()).map(({ instanceId }) => instanceId)).toEqual(['j'])
+  })
+
+  it('of a killed process go', async () => {
+    const file = await temporaryFile()
+    const store = await openStore({ file })
+    const child = startChild('lease', file, 'theirs')
+    const closed = once(child, 'close')
+    if (child.stdout) await once(child.stdout, 'data')
+    expect(await store.leases()).toMatchObject([{ instanceId: 'theirs', pid: child.pid, owned: true }])
+    child.kill('SIGKILL')
+    await closed
+    expect(await store.leases()).toEqual([])
+    const other = await openStore({ file })
+    expect(await other.leases()).toEqual([])
+  })
+
+  it('of a pid that has never been go', async () => {
+    const store = await openStore()
+    await store.putLease({ ...own, pid: 2 ** 30 })
+    expect(await store.leases()).toEqual([])
+  })
+
+  it.runIf(process.platform === 'linux')('of another process that once had this pid go', async () => {
+    const store = await openStore()
+    await store.putLease({ ...own, processStart: own.processStart - 60_000 })
+    expect(await store.leases()).toEqual([])
+  })
+
+  it.runIf(process.platform === 'linux')('are told apart by the true start of a process', () => {
+    const seen = systemProcesses().look(process.pid)
+    expect(seen.state).toBe('alive')
+    if (seen.state === 'alive') expect(Math.abs((seen.startMs ?? 0) - performance.timeOrigin)).toBeLessThan(5000)
+  })
+
+  const fake = (host: string, look: Processes['look']): Processes => ({ host, look })
+
+  it('of a pid that came back with another birth go, though the clock was set', async () => {
+    let birth = '100'
+    const store = await openStore({ now: () => now, processes: fake('here', () => ({ state: 'alive', birth, startMs: 5000 })) })
+    await store.putLease({ ...own, pid: 42, processStart: 5500, heartbeat: now })
+    expect(await store.leases()).toHaveLength(1)
+    birth = '101'
+    expect(await store.leases()).toEqual([])
+  })
+
+  it('of a hidden process, or of another machine, stand for a minute after the last sign of life', async () => {
+    const file = await temporaryFile()
+    let time = now
+    const clock = { file, now: () => time }
+    const hidden = await openStore({ ...clock, processes: fake('here', () => ({ state: 'unknown' })) })
+    const elsewhere = await openStore({ ...clock, processes: fake('there', () => ({ state: 'dead' })) })
+    await hidden.putLease({ ...own, pid: 42, heartbeat: now })
+    time += 60_000
+    expect(await hidden.leases()).toHaveLength(1)
+    expect(await elsewhere.leases()).toHaveLength(1)
+    time += 1
+    expect(await elsewhere.leases()).toEqual([])
+    expect(await hidden.leases()).toEqual([])
+  })
+
+  it('where a start cannot be asked go by the life of the pid alone', async () => {
+    let alive = true
+    const store = await openStore({ now: () => now, processes: fake('here', () => (alive ? { state: 'alive' } : { state: 'dead' })) })
+    await store.putLease({ ...own, heartbeat: 0 })
+    expect(await store.leases()).toHaveLength(1)
+    alive = false
+    expect(await store.leases()).toEqual([])
+  })
+})
