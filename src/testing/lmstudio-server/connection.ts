@@ -21,6 +21,9 @@ export interface ConnectionHost {
   track(work: Promise<void>): void
 }
 
+/** Bytes that may wait in a socket. Small, so that a cancelled answer has few late fragments under way. */
+const HIGH_WATER = 65_536
+
 /** Serves one client on one namespace until either side ends it. */
 export class Connection {
   readonly #host: ConnectionHost
@@ -129,6 +132,7 @@ export class Connection {
       closed: this.closed,
       send: (message) => this.#send({ type: 'channelSend', channelId, message }),
       sendJson: (message) => this.#sendText(`{"type":"channelSend","channelId":${channelId},"message":${message}}`),
+      congestion: () => this.#congestion(),
       dropSocket: () => this.drop(),
     }
     try {
@@ -165,6 +169,19 @@ export class Connection {
       setImmediate(() => this.#uncork())
     }
     this.#ws.send(text)
+  }
+
+  #congestion(): Promise<void> | undefined {
+    if (this.#socket.writableLength < HIGH_WATER || this.closed.aborted) return undefined
+    return new Promise((resolve) => {
+      const end = (): void => {
+        this.#socket.off('drain', end)
+        this.closed.removeEventListener('abort', end)
+        resolve()
+      }
+      this.#socket.on('drain', end)
+      this.closed.addEventListener('abort', end)
+    })
   }
 
   #uncork(): void {

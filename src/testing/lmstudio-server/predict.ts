@@ -120,6 +120,7 @@ async function deliver(pieces: Answer, channel: ChannelContext, signal: AbortSig
       onFirst()
     }
     tokens += step.value.tokens
+    await channel.congestion()
     // Built by hand: this line is what a benchmark of the server measures.
     channel.sendJson(
       `{"type":"fragment","fragment":{"content":${JSON.stringify(step.value.text)},"tokensCount":${step.value.tokens},` +

@@ -28,6 +28,8 @@ export interface ChannelContext {
   send(message: unknown): void
   /** Like `send`, with the message as JSON already. */
   sendJson(message: string): void
+  /** Pending while the client reads slower than the server writes; undefined when there is no need to wait. */
+  congestion(): Promise<void> | undefined
   /** Breaks the connection after everything sent so far is on its way. */
   dropSocket(): Promise<void>
 }
