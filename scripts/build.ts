@@ -1,0 +1,53 @@
+/**
+ * Builds dist/: JavaScript by tsdown, declarations by tsc. Files are replaced in place and leftovers removed at the end,
+ * so that a `mai` that runs from dist meanwhile keeps running. `--js` leaves the declarations out; `--if-stale` builds
+ * only when a source is newer.
+ *
+ * @module
+ */
+import { execFileSync } from 'node:child_process'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { build } from 'tsdown'
+import { dist, type Extent, isFresh, noteBuilt, root, withBuildLock } from './dist.ts'
+
+const require = createRequire(import.meta.url)
+
+/** Every file below a folder. */
+function files(folder: string): string[] {
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.join(entry.parentPath, entry.name))
+}
+
+/** Declarations name each other as the JavaScript that lies beside them, which every version of TypeScript resolves. */
+function nameJavaScript(declaration: string): void {
+  const text = readFileSync(declaration, 'utf8')
+  const renamed = text.replace(/(\bfrom |\bimport\(|\bimport |\bdeclare module )(['"])(\.{1,2}\/[^'"]+)\.ts\2/g, '$1$2$3.js$2')
+  if (renamed !== text) writeFileSync(declaration, renamed)
+}
+
+async function buildDist(extent: Extent): Promise<void> {
+  const began = new Date()
+  // File systems may keep whole seconds only.
+  const stale = Math.floor(began.getTime() / 1000) * 1000
+  await build({ cwd: root, config: path.join(root, 'tsdown.config.ts') })
+  const bin = path.join(dist, 'cli', 'bin.js')
+  if (existsSync(bin)) chmodSync(bin, 0o755)
+  if (extent === 'all') {
+    execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
+    for (const file of files(dist)) if (file.endsWith('.d.ts')) nameJavaScript(file)
+  }
+  for (const file of files(dist)) {
+    if ((extent === 'all' || !file.endsWith('.d.ts')) && statSync(file).mtimeMs < stale) rmSync(file)
+  }
+  noteBuilt(extent, began)
+}
+
+const extent: Extent = process.argv.includes('--js') ? 'js' : 'all'
+const ifStale = process.argv.includes('--if-stale')
+await withBuildLock(async () => {
+  if (!ifStale || !isFresh(extent)) await buildDist(extent)
+})
