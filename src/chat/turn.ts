@@ -28,6 +28,8 @@ import type { Store } from './store.ts'
 
 /** How long released text is gathered for `generation.chunk`, in ms. */
 const CHUNK_MS = 25
+/** Waits for a server that went away in the middle of a turn, in ms. */
+const RESTART_WAITS_MS: readonly number[] = [250, 500, 1000, 2000]
 /** Smallest window that any conversation is given, in tokens. */
 const SMALLEST_WINDOW = 1024
 
@@ -155,7 +157,7 @@ export class Turn {
   /** One round. @returns the reply when the turn is over, undefined for another round */
   async #attempt(message: Message, signal: AbortSignal, began: number): Promise<Reply | undefined> {
     const { catalogue, now } = this.#parts
-    const { decision, model } = await this.#select()
+    const { decision, model } = await this.#select(signal)
     const started = now()
     const settings = { ...settingsFor(model, this.#parts.models), contextLength: decision.contextLength }
     const hold = await this.#makeResident(model, decision, settings, signal)
@@ -187,10 +189,10 @@ export class Turn {
     }
   }
 
-  async #select(): Promise<{ decision: Decision; model: ModelInfo }> {
+  async #select(signal: AbortSignal): Promise<{ decision: Decision; model: ModelInfo }> {
     this.phase = 'selecting'
     const { catalogue, journal } = this.#parts
-    await catalogue.ensure()
+    await this.#awaitModels(signal)
     const wanted = this.#input.options.model
     const requested = wanted === undefined ? undefined : catalogue.resolve(wanted).key
     const again = this.#again
@@ -208,6 +210,19 @@ export class Turn {
     if (rescue) throw this.#allFailed()
     const rules = decision.candidates.map(({ model: key, excluded }) => `${key}: ${excluded ?? 'not chosen'}`)
     throw chatErrors.nothingServes(rules, 'Free memory, or add a model that meets what this conversation needs; see mai models.')
+  }
+
+  /** In the middle of a turn a server that is gone may be starting again: it is given some seconds. */
+  async #awaitModels(signal: AbortSignal): Promise<void> {
+    for (const delay of this.#attempts.length > 0 ? RESTART_WAITS_MS : []) {
+      try {
+        return await this.#parts.catalogue.ensure()
+      } catch {
+        // The last try, below, says why.
+        await sleep(delay, undefined, { signal })
+      }
+    }
+    await this.#parts.catalogue.ensure()
   }
 
   async #makeResident(model: ModelInfo, decision: Decision, settings: ModelSettings, signal: AbortSignal): Promise<Hold | undefined> {
