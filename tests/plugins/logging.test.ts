@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { CHAT_HOOKS, CHAT_LISTS, CHAT_MAILBOXES } from '../../src/chat/events.ts'
 import type { ResourceSample } from '../../src/chat/resources.ts'
@@ -10,7 +9,7 @@ import { toErrorFact } from '../../src/core/errors.ts'
 import type { MaiEvents } from '../../src/core/events.ts'
 import { createKernel, type Kernel } from '../../src/core/kernel.ts'
 import { definePlugin } from '../../src/core/plugin.ts'
-import { logging, type LoggingOptions } from '../../src/plugins/logging/index.ts'
+import { type LoggingOptions, logging } from '../../src/plugins/logging/index.ts'
 
 let folder: string
 let kernel: Kernel | undefined
@@ -35,7 +34,12 @@ afterEach(async () => {
 const logFile = () => path.join(folder, 'log', 'mai.log')
 
 async function boot(options: LoggingOptions = {}): Promise<Kernel> {
-  kernel = createKernel({ plugins: [logging({ file: logFile(), ...options })], lists: CHAT_LISTS, hooks: CHAT_HOOKS, mailboxes: CHAT_MAILBOXES })
+  kernel = createKernel({
+    plugins: [logging({ file: logFile(), ...options })],
+    lists: CHAT_LISTS,
+    hooks: CHAT_HOOKS,
+    mailboxes: CHAT_MAILBOXES,
+  })
   await kernel.start()
   return kernel
 }
@@ -100,9 +104,19 @@ type Row = { [T in keyof MaiEvents]: readonly [T, MaiEvents[T], number, string] 
 const ROWS: readonly Row[] = [
   ['session.started', { sessionId: 's1', resumed: true }, INFO, 'session s1 resumed'],
   ['message.received', { ...ids, text: 'the secret plan' }, INFO, '15 characters'],
-  ['message.completed', { ...ids, text: 'an answer', model: 'lmstudio/a', finish: 'stop', usage, switches: 1, ms: 2500 }, INFO, 'answered by lmstudio/a in 2.5 s'],
+  [
+    'message.completed',
+    { ...ids, text: 'an answer', model: 'lmstudio/a', finish: 'stop', usage, switches: 1, ms: 2500 },
+    INFO,
+    'answered by lmstudio/a in 2.5 s',
+  ],
   ['message.failed', { ...ids, error, releasedChars: 7 }, ERROR, 'no answer: MAI_LOAD_REFUSED'],
-  ['resources.pressured', { level: 'critical', availableBytes: 2 ** 29, totalBytes: 2 ** 34 }, WARN, 'memory is critical: 0.5 GiB of 16.0 GiB free'],
+  [
+    'resources.pressured',
+    { level: 'critical', availableBytes: 2 ** 29, totalBytes: 2 ** 34 },
+    WARN,
+    'memory is critical: 0.5 GiB of 16.0 GiB free',
+  ],
   ['resources.recovered', { availableBytes: 2 ** 33, totalBytes: 2 ** 34 }, INFO, '8.0 GiB of 16.0 GiB free'],
   ['backend.connected', { backend: 'lmstudio', endpoint: 'ws://127.0.0.1:1234' }, INFO, 'connected at ws://127.0.0.1:1234'],
   ['backend.lost', { backend: 'lmstudio', error }, WARN, 'backend lmstudio lost'],
@@ -113,7 +127,12 @@ const ROWS: readonly Row[] = [
   ['model.load.failed', { model: 'lmstudio/a', error }, WARN, 'could not load lmstudio/a: MAI_LOAD_REFUSED'],
   ['model.unloaded', { model: 'lmstudio/a', reason: 'idle' }, INFO, 'unloaded lmstudio/a: idle'],
   ['model.preloaded', { model: 'lmstudio/a', ms: 10 }, INFO, 'prepared lmstudio/a'],
-  ['model.struggling', { ...ids, model: 'lmstudio/a', kind: 'loop', evidence: '4 times', atChar: 300, error: undefined }, WARN, 'loop (4 times)'],
+  [
+    'model.struggling',
+    { ...ids, model: 'lmstudio/a', kind: 'loop', evidence: '4 times', atChar: 300, error: undefined },
+    WARN,
+    'loop (4 times)',
+  ],
   [
     'model.switched',
     { sessionId: 's1', turnId: 't1', from: 'lmstudio/a', to: 'lmstudio/b', reason: 'load refused (memory)', rescue: false, atChar: 0 },
@@ -138,12 +157,19 @@ describe('the line of an event', () => {
     expect(line?.msg).toContain(words)
     expect(Math.abs((line?.time ?? 0) - Date.now())).toBeLessThan(60_000)
     expect(line?.seq).toBeGreaterThan(0)
-    if ('sessionId' in payload && payload.sessionId !== undefined) expect(line?.sessionId).toBe(payload.sessionId)
+    if (typeof payload === 'object' && 'sessionId' in payload && payload.sessionId !== undefined)
+      expect(line?.sessionId).toBe(payload.sessionId)
   })
 
   it('sums a decision up without the whole question', async () => {
     const line = await lineFor('model.selected', selection)
-    expect(line).toMatchObject({ from: 'lmstudio/a', to: 'lmstudio/b', reason: 'most-efficient', purpose: 'rescue', fallbacks: ['lmstudio/c'] })
+    expect(line).toMatchObject({
+      from: 'lmstudio/a',
+      to: 'lmstudio/b',
+      reason: 'most-efficient',
+      purpose: 'rescue',
+      fallbacks: ['lmstudio/c'],
+    })
     expect(line).toMatchObject({ candidates: [{ model: 'lmstudio/a', score: 1, excluded: 'failed' }], pressure: 'normal' })
     expect(line).not.toHaveProperty('request')
     expect(line).not.toHaveProperty('needs')
@@ -151,7 +177,10 @@ describe('the line of an event', () => {
 
   it('warns when nothing can serve', async () => {
     const decision = { ...selection.decision, model: undefined, reason: 'nothing-fits' }
-    expect(await lineFor('model.selected', { ...selection, decision })).toMatchObject({ level: WARN, msg: 'no model can serve (rescue): nothing-fits' })
+    expect(await lineFor('model.selected', { ...selection, decision })).toMatchObject({
+      level: WARN,
+      msg: 'no model can serve (rescue): nothing-fits',
+    })
   })
 
   it('logs the beginning of each load once, not its progress', async () => {
@@ -170,7 +199,10 @@ describe('the line of an event', () => {
   })
 
   it('logs samples at debug, and gives the order and cause of each event', async () => {
-    expect(await lineFor('resources.sampled', sample, { level: 'debug' })).toMatchObject({ level: 20, msg: '8.0 GiB of 32.0 GiB free, CPU 50 %' })
+    expect(await lineFor('resources.sampled', sample, { level: 'debug' })).toMatchObject({
+      level: 20,
+      msg: '8.0 GiB of 32.0 GiB free, CPU 50 %',
+    })
     expect((await boot({ level: 'debug' })).context.listening('generation.chunk')).toBe(false)
   })
 
@@ -189,7 +221,12 @@ describe('what must not be in a log', () => {
   })
 
   it('redacts secrets by their keys, at any depth', async () => {
-    const decision = { ...selection.decision, candidates: [{ model: 'x/y', score: 1, apiKey: 'AAA', nested: { Authorization: 'BBB', 'client-passkey': 'CCC', accessToken: 'DDD' } }] }
+    const decision = {
+      ...selection.decision,
+      candidates: [
+        { model: 'x/y', score: 1, apiKey: 'AAA', nested: { Authorization: 'BBB', 'client-passkey': 'CCC', accessToken: 'DDD' } },
+      ],
+    }
     const text = JSON.stringify(await lineFor('model.selected', { ...selection, decision }))
     for (const secret of ['AAA', 'BBB', 'CCC', 'DDD']) expect(text).not.toContain(secret)
     expect(text).toContain('x/y')
@@ -306,7 +343,9 @@ describe('the file', () => {
     await running.close()
     const files = fs.readdirSync(path.dirname(logFile())).sort()
     expect(files).toEqual(['mai.log', 'mai.log.1', 'mai.log.2'])
-    const kept = ['mai.log.2', 'mai.log.1', 'mai.log'].flatMap((file) => linesOf(path.join(path.dirname(logFile()), file)).map((line) => line.model))
+    const kept = ['mai.log.2', 'mai.log.1', 'mai.log'].flatMap((file) =>
+      linesOf(path.join(path.dirname(logFile()), file)).map((line) => line.model),
+    )
     expect(kept).toEqual(Array.from({ length: kept.length }, (_, i) => `rotation/${100 - kept.length + i}`))
     for (const file of files) {
       const { mode, size } = fs.statSync(path.join(path.dirname(logFile()), file))
@@ -329,10 +368,8 @@ describe('the file', () => {
     expect(failures).toEqual([])
   })
 
-  it('on a full disk gives one warning, and nothing else breaks', async () => {
-    if (!fs.existsSync('/dev/full')) return
-    fs.mkdirSync(path.dirname(logFile()))
-    fs.mkdirSync(logFile())
+  it('in whose place a folder stands gives one warning, and nothing else breaks', async () => {
+    fs.mkdirSync(logFile(), { recursive: true })
     const running = await boot()
     for (let i = 0; i < 20; i++) running.context.emit('pin.changed', { model: `a/${i}` })
     await running.close()
@@ -351,6 +388,30 @@ describe('the file', () => {
     await running.close()
     expect(stderr).toEqual([])
     expect(linesOf().at(-1)?.model).toBe('after/19')
+  })
+
+  it('loses nothing when the process is ended without closing', async () => {
+    const script = path.join(folder, 'exit.ts')
+    const from = (file: string): string => JSON.stringify(path.resolve(import.meta.dirname, '../..', file))
+    fs.writeFileSync(
+      script,
+      `import fs from 'node:fs'
+       import { createKernel } from ${from('src/core/kernel.ts')}
+       import { logging } from ${from('src/plugins/logging/index.ts')}
+       const file = ${JSON.stringify(logFile())}
+       const kernel = createKernel({ plugins: [logging({ file })] })
+       await kernel.start()
+       kernel.context.emit('pin.changed', { model: 'exit/0' })
+       while (!fs.existsSync(file) || fs.statSync(file).size === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+       for (let i = 1; i <= 200; i++) kernel.context.emit('pin.changed', { model: 'exit/' + i })
+       process.exit(0)`,
+    )
+    const jiti = import.meta.resolve('jiti/register')
+    const code = await new Promise((resolve) =>
+      spawn(process.execPath, ['--import', jiti, script], { stdio: 'ignore' }).on('close', resolve),
+    )
+    expect(code).toBe(0)
+    expect(new Set(linesOf().map((line) => line.model)).size).toBe(201)
   })
 
   it('refuses options that make no sense', async () => {

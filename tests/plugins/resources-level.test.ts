@@ -67,12 +67,20 @@ describe('hysteresis', () => {
   it('never flaps while readings stay within a band of less than 5 points', () => {
     const wobble = fc.array(fc.double({ min: 0, max: 4.9, noNaN: true }), { minLength: 2, maxLength: 60 })
     fc.assert(
-      fc.property(start, fc.double({ min: 0, max: 95, noNaN: true }), wobble, fc.integer({ min: 1, max: 512 }), (first, base, offsets, gib) => {
-        const levels = [first]
-        for (const offset of offsets) levels.push(nextLevel(levels.at(-1) as PressureLevel, reading(base + offset, undefined, gib * GIB), THRESHOLDS))
-        // After the first reading the level may only worsen: a way back would need 5 points.
-        for (let i = 2; i < levels.length; i++) expect(rank[levels[i] as PressureLevel]).toBeGreaterThanOrEqual(rank[levels[i - 1] as PressureLevel])
-      }),
+      fc.property(
+        start,
+        fc.double({ min: 0, max: 95, noNaN: true }),
+        wobble,
+        fc.integer({ min: 1, max: 512 }),
+        (first, base, offsets, gib) => {
+          const levels = [first]
+          for (const offset of offsets)
+            levels.push(nextLevel(levels.at(-1) as PressureLevel, reading(base + offset, undefined, gib * GIB), THRESHOLDS))
+          // After the first reading the level may only worsen: a way back would need 5 points.
+          for (let i = 2; i < levels.length; i++)
+            expect(rank[levels[i] as PressureLevel]).toBeGreaterThanOrEqual(rank[levels[i - 1] as PressureLevel])
+        },
+      ),
     )
   })
 

@@ -49,7 +49,8 @@ describe('parseMemInfo', () => {
   })
 
   it('gives nothing for garbage or a machine of no memory', () => {
-    for (const text of [...GARBAGE, 'MemTotal: 0 kB\nMemAvailable: 0 kB\n', 'MemAvailable: 5 kB\n']) expect(parseMemInfo(text)).toBeUndefined()
+    for (const text of [...GARBAGE, 'MemTotal: 0 kB\nMemAvailable: 0 kB\n', 'MemAvailable: 5 kB\n'])
+      expect(parseMemInfo(text)).toBeUndefined()
   })
 })
 
@@ -70,7 +71,9 @@ describe('parseCpuTimes', () => {
 
 describe('parseStall', () => {
   it('reads full avg10 in percent', () => {
-    expect(parseStall('some avg10=35.12 avg60=9.00 avg300=2.00 total=1\nfull avg10=12.34 avg60=4.56 avg300=1.00 total=981273\n')).toBe(12.34)
+    expect(parseStall('some avg10=35.12 avg60=9.00 avg300=2.00 total=1\nfull avg10=12.34 avg60=4.56 avg300=1.00 total=981273\n')).toBe(
+      12.34,
+    )
     expect(parseStall('some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n')).toBe(0)
   })
 

@@ -3,10 +3,10 @@ import os from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { CHAT_HOOKS, CHAT_LISTS, CHAT_MAILBOXES } from '../../src/chat/events.ts'
-import type { Resources, ResourceSample } from '../../src/chat/resources.ts'
+import type { ResourceSample, Resources } from '../../src/chat/resources.ts'
 import { createKernel, type Kernel } from '../../src/core/kernel.ts'
 import { definePlugin } from '../../src/core/plugin.ts'
-import { resources, type ResourcesOptions } from '../../src/plugins/resources/index.ts'
+import { type ResourcesOptions, resources } from '../../src/plugins/resources/index.ts'
 import { linuxReader } from '../../src/plugins/resources/linux.ts'
 import { HISTORY_MS, Sampler } from '../../src/plugins/resources/sampler.ts'
 import { linuxSlowReader } from '../../src/plugins/resources/slow-linux.ts'
@@ -37,7 +37,10 @@ function put(file: string, text: string): void {
 
 function putMemory(usedPercent: number, totalGib: number = 32, stall: number = 0): void {
   const total = totalGib * 2 ** 20
-  put('proc/meminfo', `MemTotal: ${total} kB\nMemFree: 1 kB\nMemAvailable: ${Math.round(total * (1 - usedPercent / 100))} kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n`)
+  put(
+    'proc/meminfo',
+    `MemTotal: ${total} kB\nMemFree: 1 kB\nMemAvailable: ${Math.round(total * (1 - usedPercent / 100))} kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n`,
+  )
   put('proc/pressure/memory', `some avg10=${stall} avg60=0.00 avg300=0.00 total=0\nfull avg10=${stall} avg60=0.00 avg300=0.00 total=0\n`)
 }
 
@@ -253,7 +256,12 @@ describe('slow readings', () => {
   it('gives up on a tool that hangs, and on closing at once', async () => {
     const failures: unknown[] = []
     const abort = new AbortController()
-    const parts = { read: () => new Promise<never>(() => {}), signal: abort.signal, onFacts: () => {}, onFirstFailure: (error: unknown) => failures.push(error) }
+    const parts = {
+      read: () => new Promise<never>(() => {}),
+      signal: abort.signal,
+      onFacts: () => {},
+      onFirstFailure: (error: unknown) => failures.push(error),
+    }
     await new SlowRefresh({ ...parts, timeoutMs: 5 }).now()
     expect(failures).toMatchObject([{ code: 'MAI_RESOURCES_SLOW' }])
     const running = new SlowRefresh({ ...parts, timeoutMs: 60_000 }).now()
@@ -331,7 +339,11 @@ describe('the resources plugin', () => {
       },
     })
     const procRoot = path.join(root, 'proc')
-    kernel = createKernel({ plugins: [asker(), resources({ procRoot, cgroupRoot: root, graphics: false, intervalMs: 60_000 })], lists: CHAT_LISTS, hooks: CHAT_HOOKS })
+    kernel = createKernel({
+      plugins: [asker(), resources({ procRoot, cgroupRoot: root, graphics: false, intervalMs: 60_000 })],
+      lists: CHAT_LISTS,
+      hooks: CHAT_HOOKS,
+    })
     await kernel.start()
     expect(early?.level).toBe('critical')
     expect(seen).toEqual(['sampled', 'pressured'])

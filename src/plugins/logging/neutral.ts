@@ -42,9 +42,17 @@ export function neutraliseJson(line: string): string {
   return line.replace(ACTIVE_IN_JSON, (character) => `\\u${hex(character, 4)}`)
 }
 
+/** The keys of events are few and come again and again. */
+const keysSeen = new Map<string, boolean>()
+const MAX_KEYS = 500
+
 /** Whether a value under this key is a secret. Counts such as `promptTokens` are none. */
 export function isSecretKey(key: string): boolean {
-  return SECRET_KEY.test(key.replaceAll('-', '_'))
+  const known = keysSeen.get(key)
+  if (known !== undefined) return known
+  const secret = SECRET_KEY.test(key.replaceAll('-', '_'))
+  if (keysSeen.size < MAX_KEYS) keysSeen.set(key, secret)
+  return secret
 }
 
 /** Text without secrets that can be told by their looks. */

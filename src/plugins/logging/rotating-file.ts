@@ -34,6 +34,8 @@ export class RotatingFile {
   /** Handed over, not yet known to be written; in order. */
   #unwritten: string[] = []
   #dropped = 0
+  /** The last line may have been written in part. */
+  #torn = false
   #failedAt = Number.NEGATIVE_INFINITY
   #quietUntil = Number.NEGATIVE_INFINITY
   readonly #atExit = (): void => this.#writeRest()
@@ -53,9 +55,7 @@ export class RotatingFile {
       this.#dropped++
       return
     }
-    if (this.#dropped > 0)
-      this.#hand(stream, `${JSON.stringify({ level: 40, time: Date.now(), msg: `${this.#dropped} lines were lost` })}\n`)
-    this.#dropped = 0
+    if (this.#dropped > 0) this.#hand(stream, this.#lossNotice())
     this.#hand(stream, line)
   }
 
@@ -72,6 +72,15 @@ export class RotatingFile {
       stream.once('close', closed)
       stream.end()
     })
+  }
+
+  #lossNotice(): string {
+    const notice = `${JSON.stringify({ level: 40, time: Date.now(), msg: `${this.#dropped} lines were lost` })}\n`
+    // A full disk may have cut the last line short.
+    const text = this.#torn ? `\n${notice}` : notice
+    this.#dropped = 0
+    this.#torn = false
+    return text
   }
 
   #hand(stream: RotatingFileStream, line: string): void {
@@ -112,6 +121,7 @@ export class RotatingFile {
     this.#failedAt = now
     this.#dropped += this.#unwritten.length
     this.#unwritten = []
+    this.#torn ||= wasOpen
     if (wasOpen && !again) return
     if (this.#quietUntil !== Number.POSITIVE_INFINITY) this.#quietUntil = now + this.#options.retryMs
     this.#options.onFailure(error)

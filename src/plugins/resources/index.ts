@@ -13,8 +13,8 @@ import { type ResourcesSettings, resourcesSchema } from './options.ts'
 import { portableReader } from './portable.ts'
 import type { DirectReader, SlowReader } from './reading.ts'
 import { Sampler } from './sampler.ts'
-import { SlowRefresh } from './slow-refresh.ts'
 import { linuxSlowReader } from './slow-linux.ts'
+import { SlowRefresh } from './slow-refresh.ts'
 import { assumedFacts, systeminformationReader } from './slow-systeminformation.ts'
 
 export type { ResourcesOptions } from './options.ts'
@@ -62,7 +62,10 @@ export const resources: PluginFactory<typeof resourcesSchema> = definePlugin({
     ctx.task('sampling', async () => {
       announcing = true
       sampler.take()
-      timers = [setInterval(() => sampler.take(), settings.intervalMs).unref(), setInterval(() => refresh.now(), settings.slowIntervalMs).unref()]
+      timers = [
+        setInterval(() => sampler.take(), settings.intervalMs).unref(),
+        setInterval(() => refresh.now(), settings.slowIntervalMs).unref(),
+      ]
       await refresh.now()
     })
     if (settings.graphics && isLinux(settings)) {
@@ -92,7 +95,9 @@ function directReader(settings: ResourcesSettings): DirectReader {
 
 function slowReader(settings: ResourcesSettings): SlowReader {
   const { graphics } = settings
-  return isLinux(settings) ? linuxSlowReader({ graphics, sysRoot: '/sys', timeoutMs: SLOW_TIMEOUT_MS }) : systeminformationReader({ graphics })
+  return isLinux(settings)
+    ? linuxSlowReader({ graphics, sysRoot: '/sys', timeoutMs: SLOW_TIMEOUT_MS })
+    : systeminformationReader({ graphics })
 }
 
 /** A process file system given by hand is read wherever Mai runs. */

@@ -27,25 +27,30 @@ export interface CgroupPaths {
   readonly memory: string | undefined
 }
 
-const MEMINFO_LINE = /^(\w+):\s+(\d+) kB/gm
+const MEMINFO_FIELDS = ['MemTotal', 'MemFree', 'MemAvailable', 'Buffers', 'Cached', 'SwapTotal', 'SwapFree'] as const
+
+/** One search a field, compiled once: reading every line would cost more than reading the file. */
+const MEMINFO: readonly RegExp[] = MEMINFO_FIELDS.map((name) => new RegExp(`^${name}: +(\\d+) kB`, 'm'))
 
 /** Kernels before 3.14 have no MemAvailable; free + buffers + cached stands in for it. */
 export function parseMemInfo(text: string): MemInfo | undefined {
-  const bytes = new Map<string, number>()
-  for (const [, name = '', kib] of text.matchAll(MEMINFO_LINE)) bytes.set(name, Number(kib) * 1024)
-  const totalBytes = bytes.get('MemTotal')
-  const free = bytes.get('MemFree')
-  const available = bytes.get('MemAvailable') ?? (free === undefined ? undefined : free + (bytes.get('Buffers') ?? 0) + (bytes.get('Cached') ?? 0))
-  if (!totalBytes || !Number.isFinite(totalBytes) || available === undefined) return undefined
-  return {
-    totalBytes,
-    availableBytes: Math.min(available, totalBytes),
-    swapUsedBytes: Math.max(0, (bytes.get('SwapTotal') ?? 0) - (bytes.get('SwapFree') ?? 0)),
-  }
+  const [totalBytes, free, told, buffers = 0, cached = 0, swapTotal = 0, swapFree = 0] = MEMINFO.map((field) => {
+    const kib = field.exec(text)?.[1]
+    return kib === undefined ? undefined : Number(kib) * 1024
+  })
+  const availableBytes = told ?? (free === undefined ? undefined : free + buffers + cached)
+  if (!totalBytes || !Number.isFinite(totalBytes) || availableBytes === undefined) return undefined
+  return { totalBytes, availableBytes: Math.min(availableBytes, totalBytes), swapUsedBytes: Math.max(0, swapTotal - swapFree) }
 }
 
 /** Waiting for a disk counts as idle; guest time is part of user time already. */
 export function parseCpuTimes(text: string): CpuTimes | undefined {
+  // Behind the cores come interrupts: far more text, and none of it wanted.
+  const end = text.indexOf('\nintr')
+  return cpuTimesOf(end < 0 ? text : text.slice(0, end))
+}
+
+function cpuTimesOf(text: string): CpuTimes | undefined {
   const line = /^cpu +(\d.*)$/m.exec(text)?.[1]
   if (line === undefined) return undefined
   const fields = line.trim().split(/\s+/).slice(0, 8).map(Number)

@@ -3,16 +3,9 @@
  *
  * @module
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
-import {
-  parseCgroupBytes,
-  parseCgroupPaths,
-  parseCpuTimes,
-  parseInactiveFile,
-  parseMemInfo,
-  parseStall,
-} from './linux-text.ts'
+import { parseCgroupBytes, parseCgroupPaths, parseCpuTimes, parseInactiveFile, parseMemInfo, parseStall } from './linux-text.ts'
 import { portableReader } from './portable.ts'
 import type { DirectReader, DirectReading } from './reading.ts'
 
@@ -100,11 +93,21 @@ function withAncestors(path: string): string[] {
   return [...parts.keys()].map((depth) => `/${parts.slice(0, parts.length - depth).join('/')}`).concat('/')
 }
 
-/** Empty when the file is missing or unreadable: which of these files exist differs between kernels and containers. */
+/** Room for the longest of these files; /proc/stat may be longer, but what is wanted of it comes first. */
+const BUFFER: Buffer = Buffer.allocUnsafe(64 * 1024)
+
+/**
+ * Empty when the file is missing or unreadable: which of these files exist differs between kernels and containers.
+ * One read into one buffer is enough, and half the cost of readFileSync.
+ */
 function readText(path: string): string {
+  let file: number | undefined
   try {
-    return readFileSync(path, 'utf8')
+    file = openSync(path, 'r')
+    return BUFFER.toString('utf8', 0, readSync(file, BUFFER, 0, BUFFER.length, 0))
   } catch {
     return ''
+  } finally {
+    if (file !== undefined) closeSync(file)
   }
 }

@@ -37,7 +37,11 @@ export const resourcesSchema: z.ZodType<ResourcesSettings, ResourcesOptions> = z
     slowIntervalMs: z.number().int().min(1000).max(86_400_000).default(30_000),
     pressuredAt: z.number().min(0.1).max(1).default(0.8),
     criticalAt: z.number().min(0.1).max(1).default(0.9),
-    criticalFreeBytes: z.number().int().min(0).default(2 ** 30),
+    criticalFreeBytes: z
+      .number()
+      .int()
+      .min(0)
+      .default(2 ** 30),
     stallPercent: z.number().positive().max(100).default(10),
     procRoot: z.string().min(1).default('/proc'),
     cgroupRoot: z.string().min(1).default('/sys/fs/cgroup'),

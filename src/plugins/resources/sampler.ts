@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { PressureLevel, Resources, ResourceSample } from '../../chat/resources.ts'
+import type { PressureLevel, ResourceSample, Resources } from '../../chat/resources.ts'
 import { type LevelThresholds, nextLevel } from './level.ts'
 import type { CpuTimes } from './linux-text.ts'
 import type { DirectReader, DirectReading, SlowFacts } from './reading.ts'

@@ -23,7 +23,11 @@ export function linuxSlowReader(options: { readonly graphics: boolean; readonly 
     return parseNvidia(answer ?? '')
   }
   return async (signal) => {
-    const [amdGpus, nvidiaGpus, battery] = await Promise.all([graphics ? readAmd(sysRoot) : [], graphics ? nvidia(signal) : [], readBattery(sysRoot)])
+    const [amdGpus, nvidiaGpus, battery] = await Promise.all([
+      graphics ? readAmd(sysRoot) : [],
+      graphics ? nvidia(signal) : [],
+      readBattery(sysRoot),
+    ])
     return { gpus: [...nvidiaGpus, ...amdGpus], battery }
   }
 }

@@ -59,7 +59,12 @@ export function assumedFacts(platform: string, totalBytes: number, freeBytes: nu
   return { ...nothing, memory: { availableBytes: Math.max(freeBytes, totalBytes / 2), freeBytes, swapUsedBytes: 0 } }
 }
 
-function batteryFrom(battery: { readonly hasBattery: boolean; readonly acConnected: boolean; readonly isCharging: boolean; readonly percent: number }): ResourceSample['battery'] {
+function batteryFrom(battery: {
+  readonly hasBattery: boolean
+  readonly acConnected: boolean
+  readonly isCharging: boolean
+  readonly percent: number
+}): ResourceSample['battery'] {
   if (!battery.hasBattery) return undefined
   return { discharging: !battery.acConnected && !battery.isCharging, percent: battery.percent }
 }
