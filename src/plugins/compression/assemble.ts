@@ -49,7 +49,10 @@ export async function assemble(request: AssembleRequest, tokens: TokenEstimator,
   if (fixed > usableTokens) await tokens.load()
   const must = tokens.estimate(model, pinned) + tokens.message(model, toPrompt(request.message)) + tokens.estimate(model, request.partial)
   if (must > usableTokens) {
-    throw backendError('MAI_CONTEXT_OVERFLOW', `The message and its instructions need ${must} tokens; ${model} has room for ${usableTokens}.`)
+    throw backendError(
+      'MAI_CONTEXT_OVERFLOW',
+      `The message and its instructions need ${must} tokens; ${model} has room for ${usableTokens}.`,
+    )
   }
   for (let share = 1; share > 0.1; share *= SHRINK) {
     const prompt = await fit(request, tokens, options, pinned, must, usableTokens, share)
@@ -75,7 +78,9 @@ async function fit(
   const whole = await collect(request, Math.max(0, usableTokens * options.condenseAt * share - must), cost)
   const target = Math.max(0, usableTokens * options.condenseTo * share - must)
   const recent = whole.whole ? whole : await collect(request, target * (1 - options.extractShare), cost)
-  const lines = recent.whole ? [] : extracts(recent.older, Math.floor(target * options.extractShare), (line) => tokens.estimate(model, line))
+  const lines = recent.whole
+    ? []
+    : extracts(recent.older, Math.floor(target * options.extractShare), (line) => tokens.estimate(model, line))
   const system = [pinned, lines.length > 0 ? [EXTRACTS_HEADER, ...lines].join('\n') : ''].filter((text) => text !== '').join('\n\n')
   const messages = [
     ...(system ? [{ role: 'system' as const, parts: [{ type: 'text' as const, text: system }] }] : []),

@@ -25,7 +25,9 @@ const segmenter: Intl.Segmenter = new Intl.Segmenter(undefined, { granularity: '
  * @param cost tokens of a line
  */
 export function extracts(messages: readonly Message[], budget: number, cost: (line: string) => number): string[] {
-  const sentences = messages.flatMap((message) => split(message)).map((line, position) => ({ position, line, words: wordsOf(line), cost: cost(line) }))
+  const sentences = messages
+    .flatMap((message) => split(message))
+    .map((line, position) => ({ position, line, words: wordsOf(line), cost: cost(line) }))
   const frequency = new Map<string, number>()
   for (const { words } of sentences) for (const word of words) frequency.set(word, (frequency.get(word) ?? 0) + 1)
   const weight = (word: string): number => Math.log(1 + sentences.length / (frequency.get(word) ?? 1)) * (/\d/.test(word) ? 2 : 1)

@@ -3,13 +3,22 @@
  *
  * @module
  */
-import type { StruggleDecision, StruggleRequest, SwitchingPolicy } from '../../chat/policy.ts'
-import { definePlugin } from '../../core/plugin.ts'
+
 import { z } from 'zod'
+import type { StruggleDecision, StruggleRequest, SwitchingPolicy } from '../../chat/policy.ts'
+import { definePlugin, type PluginFactory } from '../../core/plugin.ts'
 import { type SwitchingOptions, select } from './select.ts'
 import { INITIAL, reduce, type SwitchingState } from './state.ts'
 
-const options = z.strictObject({
+/** Options of `switching()`. */
+export interface SwitchingInput {
+  readonly dwellMs?: number | undefined
+  readonly upgradeAfterMs?: number | undefined
+  readonly headroom?: number | undefined
+  readonly cooldownMs?: number | undefined
+}
+
+const options: z.ZodType<SwitchingOptions, SwitchingInput> = z.strictObject({
   dwellMs: z.number().nonnegative().default(30_000),
   upgradeAfterMs: z.number().nonnegative().default(300_000),
   headroom: z.number().min(0).max(1).default(0.2),
@@ -43,7 +52,7 @@ function onStruggle({ transient, alternatives, attemptsOnModel, retryAfterMs, ki
 }
 
 /** Answers the slot `policy`. */
-export const switching = definePlugin({
+export const switching: PluginFactory<typeof options> = definePlugin({
   name: 'switching',
   apiVersion: 1,
   provides: ['policy'],

@@ -56,7 +56,8 @@ export function select(state: SwitchingState, request: SelectionRequest, options
     if (!current || current === best) return decide(best.candidate, current ? 'still-best' : 'most-efficient', fitting)
     if (request.time - state.switchedAt < options.dwellMs) return decide(current.candidate, 'dwell', fitting)
     const calmSince = Math.max(state.pressureAt, state.switchedAt)
-    if (state.pressure !== 'normal' || request.time - calmSince < options.upgradeAfterMs) return decide(current.candidate, 'not-calm-yet', fitting)
+    if (state.pressure !== 'normal' || request.time - calmSince < options.upgradeAfterMs)
+      return decide(current.candidate, 'not-calm-yet', fitting)
     return decide(best.candidate, 'upgrade', fitting)
   }
   // Nothing fits: the smallest that could serve at all, even if slow; a resting one before none.

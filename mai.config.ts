@@ -1,0 +1,26 @@
+/** The default set, spelled out. All of it runs without this file; keep the lines you want to change. */
+import { defineConfig } from 'mai'
+import { compression } from 'mai/plugins/compression'
+import { lmstudio } from 'mai/plugins/lmstudio'
+import { logging } from 'mai/plugins/logging'
+import { resources } from 'mai/plugins/resources'
+import { store } from 'mai/plugins/store'
+import { switching } from 'mai/plugins/switching'
+
+export default defineConfig({
+  plugins: [
+    // JSON lines in the platform's log folder; message text only with messageText: true.
+    logging(),
+    // Conversations and decisions, in one SQLite file.
+    store(),
+    resources({ intervalMs: 2000 }),
+    // At most one unforced switch in 30 s; up again after five calm minutes.
+    switching({ dwellMs: 30_000, upgradeAfterMs: 300_000 }),
+    // Condense from 70 % of the window.
+    compression({ condenseAt: 0.7 }),
+    // Found by itself; baseUrl: 'ws://127.0.0.1:1234' fixes the address.
+    lmstudio({ autoStart: true }),
+  ],
+  // By key, by id, or '*' for all.
+  models: { '*': { keepAliveMs: 3_600_000 } },
+})

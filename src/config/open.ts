@@ -1,0 +1,56 @@
+/**
+ * From a configuration to a running Mai: the default set underneath, the configured plugins on top.
+ *
+ * @module
+ */
+import { createMai, type Mai } from '../chat/mai.ts'
+import type { Plugin } from '../core/plugin.ts'
+import { compression } from '../plugins/compression/index.ts'
+import { lmstudio } from '../plugins/lmstudio/index.ts'
+import { logging } from '../plugins/logging/index.ts'
+import { resources } from '../plugins/resources/index.ts'
+import { store } from '../plugins/store/index.ts'
+import { switching } from '../plugins/switching/index.ts'
+import { configErrors } from './errors.ts'
+import { type ConfigPlace, loadConfig } from './load.ts'
+import type { MaiConfig } from './schema.ts'
+
+/** Single slots decide who replaces whom; list slots take everybody. */
+const LIST_SLOTS: ReadonlySet<string> = new Set(['backend', 'watcher', 'command', 'route'])
+
+/** How to open. */
+export interface OpenOptions extends ConfigPlace {
+  /** Log to standard error too, in words. */
+  readonly verbose?: boolean | undefined
+}
+
+/** Loads the configuration and boots Mai. @throws MaiError */
+export async function openMai(options: OpenOptions = {}): Promise<Mai> {
+  const { config, file } = await loadConfig(options)
+  const plugins = mergedPlugins(config, defaultPlugins(options.verbose ?? false))
+  const { models, turn, unloadOnExit } = config
+  return createMai({
+    plugins,
+    ...(models ? { models } : {}),
+    ...(turn ? { turn } : {}),
+    ...(unloadOnExit === undefined ? {} : { unloadOnExit }),
+    ...(file === undefined ? {} : { configFile: file }),
+  })
+}
+
+/** The set that runs without a configuration. */
+export function defaultPlugins(verbose: boolean): Plugin[] {
+  return [logging({ verbose }), store(), resources(), switching(), compression(), lmstudio()]
+}
+
+/** A pure function: replaces by name or single slot, takes out what is disabled. @throws MaiError `MAI_CONFIG_INVALID` */
+export function mergedPlugins(config: MaiConfig, defaults: readonly Plugin[]): Plugin[] {
+  const own = config.plugins ?? []
+  if (config.defaults === false) return [...own]
+  const names = defaults.map((plugin) => plugin.definition.name)
+  for (const name of config.disable ?? []) if (!names.includes(name)) throw configErrors.unknownDisable(name, names)
+  const singles = (plugin: Plugin): readonly string[] => (plugin.definition.provides ?? []).filter((slot) => !LIST_SLOTS.has(slot))
+  const replaced = (plugin: Plugin): boolean =>
+    own.some((other) => other.definition.name === plugin.definition.name || singles(other).some((slot) => singles(plugin).includes(slot)))
+  return [...defaults.filter((plugin) => !replaced(plugin) && !config.disable?.includes(plugin.definition.name)), ...own]
+}
