@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setImmediate } from 'node:timers/promises'
 import { chatErrors } from '../../chat/failure.ts'
 import type { Message, Part, Role, Session, Span } from '../../chat/message.ts'
 import type { Store } from '../../chat/store.ts'
@@ -43,6 +44,10 @@ export const MESSAGE_COLUMNS = 'm.seq, m.id, s.id AS sessionId, m.turn_id AS tur
 
 const SESSION_COLUMNS = 'id, title, created_at AS createdAt, updated_at AS updatedAt, message_count AS messageCount'
 
+/** One step of removing a session takes about so long, in ms, and goes by so many messages. */
+const REMOVAL_MS = 20
+const REMOVAL_BATCH = 5
+
 /** As SQLite takes a limit: -1 is none. */
 export function rowLimit(limit: number | undefined): number {
   return limit === undefined || limit === Number.POSITIVE_INFINITY ? -1 : Math.max(0, Math.floor(limit) || 0)
@@ -70,7 +75,9 @@ export function conversations(database: Database): Conversations {
 
     listSessions: (page) =>
       database.read((db) =>
-        db.all<Session>(`SELECT ${SESSION_COLUMNS} FROM sessions ORDER BY updated_at DESC, num DESC LIMIT ?`, [rowLimit(page?.limit)]),
+        db.all<Session>(`SELECT ${SESSION_COLUMNS} FROM sessions WHERE id IS NOT NULL ORDER BY updated_at DESC, num DESC LIMIT ?`, [
+          rowLimit(page?.limit),
+        ]),
       ),
 
     renameSession: (id, title) =>
@@ -79,10 +86,12 @@ export function conversations(database: Database): Conversations {
       }),
 
     async deleteSession(id) {
-      const found = await database.write('disk', (db) => db.run('DELETE FROM sessions WHERE id = ?', [id]).changes > 0)
+      const found = await database.write('disk', (db) => db.run("UPDATE sessions SET id = NULL, title = '' WHERE id = ?", [id]).changes > 0)
+      if (!found) return false
+      await removeDeleted(database)
       // The deleted text is overwritten in the main file; this takes it out of the log too.
-      if (found) await database.tryCheckpoint()
-      return found
+      await database.tryCheckpoint()
+      return true
     },
 
     appendMessage: (message, spans = []) =>
@@ -147,6 +156,35 @@ export function conversations(database: Database): Conversations {
         ),
       ),
   }
+}
+
+/**
+ * Removes what belongs to deleted sessions, in short transactions: taking words out of the index is slow, and neither
+ * this process nor others are to wait for it. What a crash left is removed by the next call.
+ * @param signal stops it between two steps
+ */
+export async function removeDeleted(database: Database, signal?: AbortSignal): Promise<void> {
+  if (!(await database.read(deletedSession))) return
+  for (let more = true; more && !signal?.aborted; await setImmediate()) more = await database.write('process', removeSome)
+}
+
+/** @returns whether more is left */
+function removeSome(db: Connection): boolean {
+  const until = performance.now() + REMOVAL_MS
+  for (let deleted = deletedSession(db); deleted; deleted = deletedSession(db)) {
+    const { num } = deleted
+    while (
+      db.run('DELETE FROM messages WHERE seq IN (SELECT seq FROM messages WHERE session = ? LIMIT ?)', [num, REMOVAL_BATCH]).changes > 0
+    ) {
+      if (performance.now() > until) return true
+    }
+    db.run('DELETE FROM sessions WHERE num = ?', [num])
+  }
+  return false
+}
+
+function deletedSession(db: Connection): { readonly num: number } | undefined {
+  return db.get('SELECT num FROM sessions WHERE id IS NULL LIMIT 1')
 }
 
 function sessionOf(db: Connection, id: string): Session | undefined {

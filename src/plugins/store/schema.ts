@@ -13,7 +13,7 @@ const MIGRATIONS: readonly string[] = [
   `
 CREATE TABLE sessions (
   num INTEGER PRIMARY KEY AUTOINCREMENT,
-  id TEXT NOT NULL UNIQUE,
+  id TEXT UNIQUE, -- NULL: deleted, its messages are still being removed
   title TEXT NOT NULL,
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL,

@@ -12,8 +12,8 @@ const IDEOGRAPH_RUN = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]+|[
 // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL would cut the text off
 const UNINDEXABLE = /\u0000|\p{Surrogate}/gu
 
-/** More terms cost time and find little more; the longest say most. */
-const MAX_TERMS = 32
+/** More words cost time and find little more; the longest say most. */
+const MAX_TERMS = 16
 
 /** Text of a message for the index: what was said, asked of tools and answered by them; neither images nor reasoning. */
 export function indexText(parts: readonly Part[]): string {
@@ -31,15 +31,13 @@ export function indexText(parts: readonly Part[]): string {
   return texts.join('\n').replace(UNINDEXABLE, ' ').replace(IDEOGRAPH, ' $& ')
 }
 
-/** A full-text query for any of the words; undefined when there is none. Every word is quoted, so nothing in it is syntax. */
-export function matchAny(query: string): string | undefined {
+/** The words of a query, the longest first. Each is quoted for a full-text query, so nothing in it is syntax. */
+export function queryTerms(query: string): string[] {
   const terms = new Set<string>()
   for (const [word] of query.toLowerCase().matchAll(WORD)) {
-    for (const [run] of word.matchAll(IDEOGRAPH_RUN)) for (const term of termsOf(run)) terms.add(term)
+    for (const [run] of word.matchAll(IDEOGRAPH_RUN)) for (const term of termsOf(run)) terms.add(`"${term}"`)
   }
-  if (terms.size === 0) return undefined
-  const chosen = [...terms].sort((a, b) => b.length - a.length).slice(0, MAX_TERMS)
-  return chosen.map((term) => `"${term}"`).join(' OR ')
+  return [...terms].sort((a, b) => b.length - a.length).slice(0, MAX_TERMS)
 }
 
 function termsOf(run: string): string[] {

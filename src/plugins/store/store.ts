@@ -4,7 +4,7 @@
  * @module
  */
 import type { Store } from '../../chat/store.ts'
-import { conversations } from './conversations.ts'
+import { conversations, removeDeleted } from './conversations.ts'
 import { Database, type DatabaseOptions } from './database.ts'
 import { log, pruneLog } from './log.ts'
 import { type Processes, systemProcesses } from './processes.ts'
@@ -31,7 +31,7 @@ export interface OpenStore extends Store {
 /** The log may be pruned once a day; a long-lived process asks this often, in ms. */
 const UPKEEP_EVERY_MS = 6 * 60 * 60 * 1000
 
-/** Pruning while closing takes at most about so long, in ms; the rest goes the next day. */
+/** Upkeep while closing takes at most about so long, in ms; the rest goes the next day. */
 const CLOSING_UPKEEP_MS = 50
 
 /** A store over a file that is opened when first used. */
@@ -41,10 +41,17 @@ export function createStore(options: StoreOptions): OpenStore {
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> | undefined
 
-  const prune = (signal: AbortSignal): Promise<void> => pruneLog(database, now(), signal).catch((error: unknown) => onUpkeepError?.(error))
+  const tidy = async (signal: AbortSignal): Promise<void> => {
+    try {
+      await removeDeleted(database, signal)
+      await pruneLog(database, now(), signal)
+    } catch (error) {
+      onUpkeepError?.(error)
+    }
+  }
   const upkeep = (): void => {
     schedule(UPKEEP_EVERY_MS)
-    running = prune(stop.signal)
+    running = tidy(stop.signal)
   }
   const schedule = (ms: number): void => {
     if (!stop.signal.aborted) timer = setTimeout(upkeep, ms).unref()
@@ -65,7 +72,7 @@ export function createStore(options: StoreOptions): OpenStore {
       stop.abort()
       clearTimeout(timer)
       // A process that lives for one command gets no other moment.
-      if (timer && !running) running = prune(AbortSignal.timeout(CLOSING_UPKEEP_MS))
+      if (timer && !running) running = tidy(AbortSignal.timeout(CLOSING_UPKEEP_MS))
       await running
       await database.close()
     },

@@ -61,6 +61,14 @@ switch (action) {
       complete: true,
     })
     break
+  /** Deletes a session; says when it has begun. */
+  case 'delete': {
+    const deleting = store.deleteSession(who)
+    while (await store.getSession(who)) await new Promise((resolve) => setImmediate(resolve))
+    say('deleting')
+    await deleting
+    break
+  }
   /** Takes a lease and waits for its end. */
   case 'lease':
     await store.putLease({

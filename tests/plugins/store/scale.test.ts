@@ -51,6 +51,7 @@ describe('a session of 100,000 messages', () => {
       pageMiddle: await median(50, (index) => store.messages('long', { limit: 50, before: 50_000 - index * 10 })),
       count: await median(50, () => store.countMessages('long')),
       searchRare: await median(50, (index) => store.search(`rare${index * 997} alphabet`, { sessionId: 'long' })),
+      searchCommon: await median(20, (index) => store.search(`with some more words of a talk rare${index * 997}`)),
       append: await median(50, (index) => store.appendMessage(message('long', `one more ${index}`))),
     }
     console.info('100,000 messages, p50 in ms:', figures)
@@ -60,6 +61,10 @@ describe('a session of 100,000 messages', () => {
     expect(figures.pageMiddle).toBeLessThan(10)
     expect(figures.count).toBeLessThan(5)
     expect(figures.searchRare).toBeLessThan(25)
+    expect(figures.searchCommon).toBeLessThan(50)
+    // Where every word is common, those that stand together are found.
+    expect(await store.search('alpha talk', { limit: 3 })).toHaveLength(3)
+    expect(await store.search('some more words', { sessionId: 'short' })).toEqual([])
     expect(figures.append).toBeLessThan(50)
   })
 })
