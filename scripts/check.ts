@@ -20,6 +20,7 @@ const jiti = (script: string, ...args: string[]): string[] => ['jiti', `scripts/
 
 const reading: readonly Step[] = [
   { name: 'types', command: ['tsc'] },
+  { name: 'declarations', command: ['tsc', '-p', 'tsconfig.src.json'] },
   { name: 'format and lint', command: ['biome', 'check', '--error-on-warnings'] },
   { name: 'layers', command: ['depcruise', 'src', '--config', '.dependency-cruiser.mjs'] },
   { name: 'unused', command: ['knip', '--no-progress'] },

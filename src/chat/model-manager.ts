@@ -111,7 +111,7 @@ export class ModelManager {
     const turn = new Turn(this.#turnParts, input)
     const reply = turn.run()
     // What changed elsewhere meanwhile is learned off the turn's path.
-    reply.catch(() => {}).then(() => void this.#catalogue.refresh().catch(() => {}))
+    void reply.catch(() => {}).then(() => void this.#catalogue.refresh().catch(() => {}))
     return { turn, reply }
   }
 

@@ -34,7 +34,7 @@ export async function loadConfig({ file, cwd = process.cwd(), env = process.env 
     if (!existsSync(given)) throw configErrors.missing(given)
     return { config: await read(given), file: given }
   }
-  if (env['MAI_NO_PROJECT_CONFIG'] === '1' || !anyAbove(cwd)) return { config: {}, file: undefined }
+  if (env.MAI_NO_PROJECT_CONFIG === '1' || !anyAbove(cwd)) return { config: {}, file: undefined }
   const { cosmiconfig } = await import('cosmiconfig')
   const loader = async (found: string): Promise<unknown> => read(found)
   const loaders = { '.ts': loader, '.mts': loader, '.mjs': loader, '.js': loader }
@@ -59,7 +59,8 @@ async function read(file: string): Promise<MaiConfig> {
   } catch (error) {
     throw configErrors.broken(file, error)
   }
-  if (typeof value !== 'object' || value === null || Object.keys(value).length === 0 && !isPlainConfig(value)) throw configErrors.noExport(file)
+  if (typeof value !== 'object' || value === null || (Object.keys(value).length === 0 && !isPlainConfig(value)))
+    throw configErrors.noExport(file)
   const issues = issuesOf(value)
   if (issues.length > 0) throw configErrors.invalid(file, issues)
   return value

@@ -10,7 +10,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { createEmitter, type Emitter } from './emitter.ts'
 import { kernelErrors, toErrorFact } from './errors.ts'
 import type { Disposer, EventMeta, EventType, Listener, MaiEvents, MailboxMode } from './events.ts'
-import { isThenable, Mailbox } from './mailbox.ts'
+import { Mailbox } from './mailbox.ts'
 
 /** A chain of causes longer than this is a loop. */
 export const MAX_HOPS = 64
@@ -26,9 +26,6 @@ interface Envelope extends EventMeta {
 interface Registered {
   readonly call: (payload: unknown, meta: EventMeta) => unknown
   readonly mailbox: Mailbox<Envelope>
-  /** The listener returned something. */
-  readonly answered: (envelope: Envelope, result: unknown) => void
-  readonly fail: (envelope: Envelope, error: unknown) => void
 }
 
 /** The listeners of one event. The list is replaced, never changed, so that dispatch may walk it while it is. */
@@ -38,7 +35,7 @@ interface Channel {
 
 type Wire = Record<EventType, Envelope>
 
-/** Told of every contained failure; the kernel turns it into `plugin.failed`. */
+/** Told of failures that no listener of `plugin.failed` could be told of. */
 export type FailureSink = (plugin: string, during: string, error: unknown) => void
 
 /** The events of one kernel. Plugins reach it through their context only. */
@@ -48,7 +45,6 @@ export class Bus {
   readonly #causes: AsyncLocalStorage<Envelope> = new AsyncLocalStorage<Envelope>()
   readonly #mailboxes: Readonly<Partial<Record<EventType, MailboxMode>>>
   readonly #onLost: FailureSink
-  #asyncListeners = false
   #current: Envelope | undefined
   #queue: Envelope[] = []
   #head = 0
@@ -58,7 +54,7 @@ export class Bus {
 
   /**
    * @param mailboxes how asynchronous listeners of an event wait, where not `queue`
-   * @param onLost last resort for a failure inside a listener of `plugin.failed` itself
+   * @param onLost the last resort
    */
   constructor(mailboxes: Readonly<Partial<Record<EventType, MailboxMode>>>, onLost: FailureSink) {
     this.#mailboxes = mailboxes
@@ -68,11 +64,8 @@ export class Bus {
   /** Delivers to all listeners, or queues when called from inside one. Never throws because of a listener. */
   emit<T extends EventType>(type: T, payload: MaiEvents[T]): void {
     const cause = this.#cause()
-    if (cause === undefined) {
-      this.#deliver({ type, payload, seq: ++this.#seq, cause: 0, hops: 0 })
-      return
-    }
-    if (cause.hops >= MAX_HOPS) this.fail('bus', `event ${type}`, kernelErrors.tooManyHops(type, cause.hops))
+    if (cause === undefined) this.#deliver({ type, payload, seq: ++this.#seq, cause: 0, hops: 0 })
+    else if (cause.hops >= MAX_HOPS) this.fail('bus', `event ${type}`, kernelErrors.tooManyHops(type, cause.hops))
     else this.#send({ type, payload, seq: ++this.#seq, cause: cause.seq, hops: cause.hops + 1 })
   }
 
@@ -83,10 +76,7 @@ export class Bus {
   fail(plugin: string, during: string, error: unknown, cause: Envelope | undefined = this.#cause()): void {
     const hops = cause === undefined ? 0 : cause.hops + 1
     // One hop more than others may have: the report that a chain was stopped comes after its end.
-    if (hops > MAX_HOPS + 1 || !this.hasListeners('plugin.failed')) {
-      this.#lose(plugin, during, error)
-      return
-    }
+    if (hops > MAX_HOPS + 1 || !this.hasListeners('plugin.failed')) return this.#lose(plugin, during, error)
     const payload: MaiEvents['plugin.failed'] = { plugin, during, error: toErrorFact(error) }
     this.#send({ type: 'plugin.failed', payload, seq: ++this.#seq, cause: cause?.seq ?? 0, hops })
   }
@@ -96,27 +86,18 @@ export class Bus {
     // The emitter keys payloads by type, so what arrives here for `type` is its payload.
     const call = listener as Registered['call']
     const during = `listener of ${type}`
-    const fail = (envelope: Envelope, error: unknown): void => {
+    const failed = (envelope: Envelope, error: unknown): void => {
       if (type === 'plugin.failed') this.#lose(owner, during, error)
       else this.fail(owner, during, error, envelope)
     }
-    const mailbox = new Mailbox<Envelope>(
-      mode ?? this.#mailboxes[type] ?? 'queue',
-      (envelope): unknown => this.#causes.run(envelope, call, envelope.payload, envelope),
-      fail,
-      (envelope, dropped) => fail(envelope, kernelErrors.mailboxFull(owner, type, dropped)),
-    )
-    const goAsync = (): void => {
-      this.#asyncListeners = true
-      if (mailbox.state === 'sync') mailbox.state = 'idle'
-    }
-    if (listener.constructor.name === 'AsyncFunction') goAsync()
-    const answered = (envelope: Envelope, result: unknown): void => {
-      if (!isThenable(result)) return
-      goAsync()
-      mailbox.hold(envelope, result)
-    }
-    const registered: Registered = { call, mailbox, answered, fail }
+    const mailbox = new Mailbox<Envelope>({
+      mode: mode ?? this.#mailboxes[type] ?? 'queue',
+      deliver: (envelope) => this.#causes.run(envelope, call, envelope.payload, envelope),
+      failed,
+      dropped: (envelope, count) => failed(envelope, kernelErrors.mailboxFull(owner, type, count)),
+    })
+    if (listener.constructor.name === 'AsyncFunction') mailbox.state = 'idle'
+    const registered: Registered = { call, mailbox }
     const channel = this.#channel(type)
     channel.listeners = [...channel.listeners, registered]
     return () => {
@@ -132,7 +113,7 @@ export class Bus {
 
   /** What is being delivered, or what the running asynchronous listener was called for. */
   #cause(): Envelope | undefined {
-    return this.#current ?? (this.#asyncListeners ? this.#causes.getStore() : undefined)
+    return this.#current ?? this.#causes.getStore()
   }
 
   #channel(type: EventType): Channel {
@@ -154,40 +135,33 @@ export class Bus {
   }
 
   #send(envelope: Envelope): void {
-    if (this.#current === undefined) {
-      this.#deliver(envelope)
-    } else if (this.#queue.length - this.#head < QUEUE_BOUND) {
-      this.#queue.push(envelope)
-    } else {
+    if (this.#current === undefined) this.#deliver(envelope)
+    else if (this.#queue.length - this.#head < QUEUE_BOUND) this.#queue.push(envelope)
+    else {
       this.#dropped++
       this.#lastDropped = envelope
     }
   }
 
-  #deliver(envelope: Envelope): void {
-    this.#current = envelope
-    this.#emitter.emit(envelope.type, envelope)
-    this.#current = undefined
-    if (this.#queue.length > 0) this.#drain()
-  }
-
-  #drain(): void {
-    for (;;) {
-      const next = this.#queue[this.#head++]
-      if (next === undefined) break
-      if (this.#head > QUEUE_BOUND) {
-        this.#queue = this.#queue.slice(this.#head)
-        this.#head = 0
-      }
+  #deliver(first: Envelope): void {
+    for (let next: Envelope | undefined = first; next !== undefined; next = this.#queue.length === 0 ? undefined : this.#take()) {
       this.#current = next
       this.#emitter.emit(next.type, next)
-      this.#current = undefined
     }
-    this.#queue = []
-    this.#head = 0
+    this.#current = undefined
+    if (this.#dropped === 0) return
     const dropped = this.#dropped
     this.#dropped = 0
-    if (dropped > 0) this.fail('bus', 'queue', kernelErrors.queueFull(dropped, QUEUE_BOUND), this.#lastDropped)
+    this.fail('bus', 'queue', kernelErrors.queueFull(dropped, QUEUE_BOUND), this.#lastDropped)
+  }
+
+  #take(): Envelope | undefined {
+    const next = this.#queue[this.#head++]
+    if (next === undefined || this.#head > QUEUE_BOUND) {
+      this.#queue = this.#queue.slice(this.#head)
+      this.#head = 0
+    }
+    return next
   }
 }
 
@@ -201,16 +175,15 @@ function reach(listeners: readonly Registered[], envelope: Envelope): void {
   for (let i = 0; i < listeners.length; i++) {
     const registered = listeners[i]
     if (registered === undefined) continue
-    if (registered.mailbox.state !== 'sync') {
-      registered.mailbox.offer(envelope)
-      continue
-    }
+    const { call, mailbox } = registered
     try {
-      const { call } = registered
-      const result = call(payload, envelope)
-      if (result !== undefined) registered.answered(envelope, result)
+      if (mailbox.state !== 'sync') mailbox.offer(envelope)
+      else {
+        const result = call(payload, envelope)
+        if (result !== undefined) mailbox.answered(envelope, result)
+      }
     } catch (error) {
-      registered.fail(envelope, error)
+      mailbox.failed(envelope, error)
     }
   }
 }

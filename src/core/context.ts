@@ -44,18 +44,14 @@ export function createContext(scope: Scope, { bus, slots, hooks, startTask }: Ke
     const end = options.signal
     return new Promise((resolve, reject) => {
       scope.assertOpen(`wait for "${type}"`)
-      const off = bus.on(
-        type,
-        (payload) => {
-          resolve(payload)
-          stop()
-        },
-        name,
-      )
+      const came = (payload: MaiEvents[T]): void => {
+        resolve(payload)
+        stop()
+      }
+      const off = bus.on(type, came, name)
       const ended = (): void => {
         off()
-        // Without effect once the event has come.
-        reject(end?.aborted ? end.reason : signal.reason)
+        reject(end?.aborted ? end.reason : signal.reason) // Without effect once the event has come.
       }
       const stop = until(`listener of ${type}`, ended, end)
     })

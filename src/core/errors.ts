@@ -79,14 +79,10 @@ export const kernelErrors = {
       details: { name, effect, ms },
     }),
   tooManyHops: (type: string, hops: number): MaiError =>
-    new MaiError(
-      'MAI_EVENT_LOOP',
-      `"${type}" was not sent: it is the end of a chain of ${hops} events, each emitted because of the last.`,
-      {
-        cure: 'Two listeners answer each other; let one of them stop.',
-        details: { type, hops },
-      },
-    ),
+    new MaiError('MAI_EVENT_LOOP', `"${type}" was not sent: it ends a chain of ${hops} events, each emitted because of the last.`, {
+      cure: 'Two listeners answer each other; let one of them stop.',
+      details: { type, hops },
+    }),
   queueFull: (dropped: number, bound: number): MaiError =>
     new MaiError('MAI_EVENT_FLOOD', `${dropped} events were dropped: more than ${bound} were waiting.`, {
       cure: 'Emit fewer events from inside listeners.',
@@ -115,7 +111,7 @@ export const kernelErrors = {
   slotKind: (slot: string, who: string, isList: boolean): MaiError =>
     new MaiError(
       'MAI_SLOT_KIND',
-      `"${who}" used the slot "${slot}" as a ${isList ? 'single' : 'list'} slot, but it is a ${isList ? 'list' : 'single'} slot.`,
+      `"${who}" used the ${isList ? 'list' : 'single'} slot "${slot}" as a ${isList ? 'single' : 'list'} one.`,
       {
         cure: isList ? 'Use ctx.contribute and ctx.all with it.' : 'Use ctx.provide and ctx.use with it, or declare it in lists.',
         details: { slot, plugin: who },
@@ -143,10 +139,7 @@ export const kernelErrors = {
       details: { position },
     }),
   pluginDuplicate: (name: string): MaiError =>
-    new MaiError('MAI_PLUGIN_DUPLICATE', `Two plugins are called "${name}".`, {
-      cure: 'Remove or rename one of them.',
-      details: { plugin: name },
-    }),
+    new MaiError('MAI_PLUGIN_DUPLICATE', `Two plugins are called "${name}".`, { cure: 'Remove or rename one.', details: { plugin: name } }),
   apiVersion: (name: string, found: unknown, supported: number): MaiError =>
     new MaiError('MAI_PLUGIN_API_VERSION', `The plugin "${name}" was made for plugin API ${String(found)}; this Mai speaks ${supported}.`, {
       cure: Number(found) > supported ? 'Update Mai.' : 'Update the plugin.',

@@ -114,12 +114,10 @@ export class Hooks {
     } catch (error) {
       if (rest !== undefined) await rest
       if (definition.kind === 'gate') {
-        const late = isMaiError(error) && error.code === 'MAI_HOOK_TIMEOUT'
-        const failure = late ? error : kernelErrors.hookFailed(hook, entry.owner, error)
-        // A late call of next must not run what the gate has closed.
-        rest = Promise.reject(failure)
-        rest.catch(() => {})
-        throw failure
+        const isLate = isMaiError(error) && error.code === 'MAI_HOOK_TIMEOUT'
+        // Kept as the rest, so that a late call of next does not run what the gate has closed.
+        rest = Promise.reject(isLate ? error : kernelErrors.hookFailed(hook, entry.owner, error))
+        return await rest
       }
       this.#onFailure(entry.owner, hook, error)
       // Through next, so that a handler that calls it too late does not run the rest again.

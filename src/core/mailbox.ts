@@ -12,43 +12,44 @@ export const MAILBOX_BOUND = 1000
 /** No promise seen yet, free, running an asynchronous call, or gone. */
 export type MailboxState = 'sync' | 'idle' | 'busy' | 'closed'
 
+/** What a mailbox works with. */
+export interface MailboxParts<T> {
+  readonly mode: MailboxMode
+  /** Calls the listener. */
+  readonly deliver: (item: T) => unknown
+  readonly failed: (item: T, error: unknown) => void
+  /** `count` more were dropped. */
+  readonly dropped: (item: T, count: number) => void
+}
+
 export class Mailbox<T> {
   state: MailboxState = 'sync'
   #waiting: T[] = []
   #dropped = 0
-  readonly #mode: MailboxMode
-  readonly #deliver: (item: T) => unknown
-  readonly #onError: (item: T, error: unknown) => void
-  readonly #onDropped: (item: T, count: number) => void
+  readonly #parts: MailboxParts<T>
+  /** The listener failed with `item`. */
+  readonly failed: MailboxParts<T>['failed']
 
-  constructor(
-    mode: MailboxMode,
-    deliver: (item: T) => unknown,
-    onError: (item: T, error: unknown) => void,
-    onDropped: (item: T, count: number) => void,
-  ) {
-    this.#mode = mode
-    this.#deliver = deliver
-    this.#onError = onError
-    this.#onDropped = onDropped
+  constructor(parts: MailboxParts<T>) {
+    this.#parts = parts
+    this.failed = parts.failed
   }
 
   /** Delivers at once if the listener is free, else keeps the event for later. */
   offer(item: T): void {
     if (this.state === 'closed') return
-    if (this.state !== 'busy') {
-      const running = this.#call(item)
-      if (isThenable(running)) this.hold(item, running)
-    } else if (this.#mode === 'latest') this.#waiting = [item]
+    if (this.state !== 'busy') this.answered(item, this.#call(item))
+    else if (this.#parts.mode === 'latest') this.#waiting = [item]
     else if (this.#waiting.length < MAILBOX_BOUND) this.#waiting.push(item)
     // The first is reported at once, for a listener that hangs never comes to report the rest.
-    else if (++this.#dropped === 1) this.#onDropped(item, 1)
+    else if (++this.#dropped === 1) this.#parts.dropped(item, 1)
   }
 
-  /** Marks the listener busy until `running` settles, then delivers what waited. */
-  hold(item: T, running: PromiseLike<unknown>): void {
+  /** The listener returned something for `item`: if a promise, it is busy until that settles, then gets what waited. */
+  answered(item: T, result: unknown): void {
+    if (!isThenable(result)) return
     if (this.state !== 'closed') this.state = 'busy'
-    void this.#drain(item, running)
+    void this.#drain(item, result)
   }
 
   close(): void {
@@ -58,9 +59,9 @@ export class Mailbox<T> {
 
   #call(item: T): unknown {
     try {
-      return this.#deliver(item)
+      return this.#parts.deliver(item)
     } catch (error) {
-      return void this.#onError(item, error)
+      return this.failed(item, error)
     }
   }
 
@@ -71,11 +72,11 @@ export class Mailbox<T> {
       try {
         await pending
       } catch (error) {
-        this.#onError(item, error)
+        this.failed(item, error)
       }
       const unreported = this.#dropped - 1
       this.#dropped = 0
-      if (unreported > 0) this.#onDropped(item, unreported)
+      if (unreported > 0) this.#parts.dropped(item, unreported)
       if (this.state === 'closed') return
       item = this.#waiting.shift()
       if (item !== undefined) pending = this.#call(item)

@@ -16,7 +16,6 @@ interface Effect {
 
 /** A problem met while closing; closing goes on. */
 export interface CloseProblem {
-  readonly scope: string
   readonly effect: string
   readonly error: unknown
 }
@@ -99,7 +98,7 @@ export class Scope {
           await within(running, left, () => kernelErrors.closeTimeout(this.name, effect.label, limitMs))
         }
       } catch (error) {
-        problems.push({ scope: this.name, effect: effect.label, error })
+        problems.push({ effect: effect.label, error })
       }
     }
     return problems

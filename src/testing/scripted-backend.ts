@@ -100,7 +100,12 @@ class Scripted implements Backend {
     })
   }
 
-  async load(model: ModelInfo, { contextLength }: LoadSettings, onProgress: (fraction: number) => void, signal: AbortSignal): Promise<LoadedInstance> {
+  async load(
+    model: ModelInfo,
+    { contextLength }: LoadSettings,
+    onProgress: (fraction: number) => void,
+    signal: AbortSignal,
+  ): Promise<LoadedInstance> {
     this.#calls.loads.push(model.id)
     const fault = this.#models.get(model.id)?.loads?.shift()
     if (fault === 'refuse') throw backendError('MAI_LOAD_REFUSED', `${model.id} needs more memory than is free.`)

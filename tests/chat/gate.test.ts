@@ -36,7 +36,11 @@ describe('the gate', () => {
   it('drops what was held when a struggle is confirmed, and gives what was good before the cut', () => {
     const open = gate([
       watcher((text) =>
-        text.length > 8 ? { state: 'struggle', kind: 'loop', evidence: 'x', cutAt: 5 } : text.length > 2 ? { state: 'suspect', from: 2 } : clear,
+        text.length > 8
+          ? { state: 'struggle', kind: 'loop', evidence: 'x', cutAt: 5 }
+          : text.length > 2
+            ? { state: 'suspect', from: 2 }
+            : clear,
       ),
     ])
     const seen = open.push('ab', 0) + open.push('cdef', 0) + open.push('ghijk', 0) + open.cut()

@@ -71,7 +71,9 @@ describe('a turn', () => {
     const reply = await mai.processMessage('Tell me a story.')
     expect(reply.text).toBe(STORY)
     expect(reply.model).toBe('scripted/small')
-    expect(reply.switches).toEqual([{ from: 'scripted/big', to: 'scripted/small', kind: 'backend-lost', atChar: 'Once upon a time there'.length }])
+    expect(reply.switches).toEqual([
+      { from: 'scripted/big', to: 'scripted/small', kind: 'backend-lost', atChar: 'Once upon a time there'.length },
+    ])
     expect(backend.calls.requests[1]?.continueFrom).toBe('Once upon a time there')
     expect(events).toEqual(['model.struggling', 'model.switched', 'message.completed'])
     const [, answer] = await mai.getConversationHistory()
@@ -115,7 +117,16 @@ describe('a turn', () => {
   })
 
   it('ends in one clear error when every model fails, and keeps what was said', async () => {
-    const { mai, events } = await world([{ id: 'only', answer: STORY, faults: [{ kind: 'drop', afterPieces: 2 }, { kind: 'drop', afterPieces: 1 }] }])
+    const { mai, events } = await world([
+      {
+        id: 'only',
+        answer: STORY,
+        faults: [
+          { kind: 'drop', afterPieces: 2 },
+          { kind: 'drop', afterPieces: 1 },
+        ],
+      },
+    ])
     await expect(mai.processMessage('Tell me a story.')).rejects.toMatchObject({ code: 'MAI_BACKEND_LOST' })
     expect(events.filter((type) => type.startsWith('message.'))).toEqual(['message.failed'])
     const history = await mai.getConversationHistory()

@@ -87,7 +87,10 @@ it('keeps ten turns going through a refused load, a dropped line and memory pres
   expect(history.filter((message) => /switch|memory|model/i.test(textOf(message.parts)))).toEqual([])
 
   await mai.shutdown()
-  const lines = (await fs.readFile(log, 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>)
+  const lines = (await fs.readFile(log, 'utf8'))
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
   const told = lines.map((line) => JSON.stringify(line)).join('\n')
   expect(told).toContain('model.load.failed')
   expect(told).toContain('model.struggling')

@@ -30,7 +30,10 @@ export function classify(error: unknown, doing: Doing): MaiError {
   const message = error instanceof Error ? error.message : String(error)
   const text = plain(title && !message.includes(title) ? `${title}: ${message}` : message)
   if (code === 'ECONNREFUSED' || /ECONNREFUSED/.test(text)) {
-    return backendError('MAI_BACKEND_UNREACHABLE', `LM Studio refused the connection: ${text}`, { cause: error, cure: 'Start it with `lms server start`.' })
+    return backendError('MAI_BACKEND_UNREACHABLE', `LM Studio refused the connection: ${text}`, {
+      cause: error,
+      cure: 'Start it with `lms server start`.',
+    })
   }
   const found = RULES.find(([pattern]) => pattern.test(text))?.[1]
   return backendError(meaning(found, doing), `LM Studio: ${text}`, { cause: error })

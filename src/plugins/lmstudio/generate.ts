@@ -35,7 +35,10 @@ const CANCEL_LIMIT_MS = 1500
 export function toChat(messages: readonly PromptMessage[]): { messages: ChatMessageData[] } {
   return {
     messages: messages.map(({ role, parts }): ChatMessageData => {
-      const text = parts.map((part) => (part.type === 'tool-result' ? part.text : textOf([part]))).filter((t) => t !== '').join('\n\n')
+      const text = parts
+        .map((part) => (part.type === 'tool-result' ? part.text : textOf([part])))
+        .filter((t) => t !== '')
+        .join('\n\n')
       // A tool's result without a tool definition reads best as what the user reports.
       return { role: role === 'tool' ? 'user' : role, content: [{ type: 'text', text }] }
     }),
@@ -64,7 +67,10 @@ export async function generate(model: LLM, request: GenerateRequest, sink: Piece
   const prediction: OngoingPrediction =
     continueFrom === undefined
       ? model.respond(chat, options)
-      : model.complete((await bounded(model.applyPromptTemplate(chat), 'apply the template', callMs, signal, 'generate')) + continueFrom, options)
+      : model.complete(
+          (await bounded(model.applyPromptTemplate(chat), 'apply the template', callMs, signal, 'generate')) + continueFrom,
+          options,
+        )
   const result = await settled(prediction, signal, () => {
     over = true
   })

@@ -4,7 +4,15 @@
  * @module
  */
 import type { LLM, LLMLoadModelConfig } from '@lmstudio/sdk'
-import type { Backend, BackendAbilities, GenerateRequest, GenerationResult, LoadProgress, PieceSink, PromptMessage } from '../../chat/backend.ts'
+import type {
+  Backend,
+  BackendAbilities,
+  GenerateRequest,
+  GenerationResult,
+  LoadProgress,
+  PieceSink,
+  PromptMessage,
+} from '../../chat/backend.ts'
 import { backendError } from '../../chat/failure.ts'
 import type { LoadedInstance, LoadSettings, ModelInfo } from '../../chat/model.ts'
 import { definePlugin, type PluginContext, type PluginFactory } from '../../core/plugin.ts'
@@ -41,9 +49,15 @@ class LmStudioBackend implements Backend {
       const client = await this.#connection.client(signal)
       const listed = bounded(client.system.listDownloadedModels('llm'), 'list its models', callMs, signal)
       const handles = await bounded(client.llm.listLoaded(), 'list what is loaded', callMs, signal)
-      const infos = await Promise.all(handles.map((handle) => bounded(handle.getModelInfo(), 'describe a model', callMs, signal).catch(() => undefined)))
+      const infos = await Promise.all(
+        handles.map((handle) => bounded(handle.getModelInfo(), 'describe a model', callMs, signal).catch(() => undefined)),
+      )
       // A model unloaded between the two questions has no info any more.
-      return toModels(await listed, infos.filter((info) => info !== undefined), this.remote)
+      return toModels(
+        await listed,
+        infos.filter((info) => info !== undefined),
+        this.remote,
+      )
     })
   }
 

@@ -93,10 +93,13 @@ async function lmStudioHome(): Promise<string> {
 
 async function findLms(): Promise<string | undefined> {
   const name = process.platform === 'win32' ? 'lms.exe' : 'lms'
-  const folders = [...(process.env['PATH'] ?? '').split(path.delimiter), path.join(await lmStudioHome(), 'bin')]
+  const folders = [...(process.env.PATH ?? '').split(path.delimiter), path.join(await lmStudioHome(), 'bin')]
   for (const folder of folders.filter((entry) => path.isAbsolute(entry))) {
     const file = path.join(folder, name)
-    const found = await access(file, constants.X_OK).then(() => true, () => false)
+    const found = await access(file, constants.X_OK).then(
+      () => true,
+      () => false,
+    )
     if (found) return file
   }
   return undefined
@@ -104,8 +107,14 @@ async function findLms(): Promise<string | undefined> {
 
 /** The daemon where this `lms` has one, else the server of the application. @returns whether one of them said yes */
 async function start(lms: string, signal: AbortSignal): Promise<boolean> {
-  for (const args of [['daemon', 'up', '--json'], ['server', 'start']]) {
-    const said = await run(lms, args, { signal, timeout: START_LIMIT_MS, windowsHide: true }).then(() => true, () => false)
+  for (const args of [
+    ['daemon', 'up', '--json'],
+    ['server', 'start'],
+  ]) {
+    const said = await run(lms, args, { signal, timeout: START_LIMIT_MS, windowsHide: true }).then(
+      () => true,
+      () => false,
+    )
     if (said) return true
   }
   return false

@@ -1,0 +1,29 @@
+/**
+ * Exit codes, and errors as a person or a script gets them.
+ *
+ * @module
+ */
+import { isMaiError, toErrorFact } from '../core/errors.ts'
+import { neutralise } from './neutralise.ts'
+
+/** 0 answered, 1 failed, 2 usage, 69 nothing can serve, 78 configuration, 130 interrupted. */
+export function exitCodeOf(error: unknown): number {
+  const code = isMaiError(error) ? error.code : ''
+  if (/^MAI_(UNKNOWN|EMPTY_MESSAGE|USAGE|MESSAGE_TOO_LARGE)/.test(code)) return 2
+  if (/^MAI_(NOTHING_SERVES|BACKEND_UNREACHABLE)$/.test(code)) return 69
+  if (/^MAI_(CONFIG|PLUGIN|SLOT)_/.test(code)) return 78
+  return code === 'MAI_CANCELLED' ? 130 : 1
+}
+
+/** `{ code, message, cure }`. */
+export function errorJson(error: unknown): { code: string; message: string; cure: string | undefined } {
+  if (isMaiError(error)) return { code: error.code, message: error.problem, cure: error.cure }
+  const fact = toErrorFact(error)
+  return { code: 'MAI_INTERNAL', message: fact.message, cure: undefined }
+}
+
+/** What happened, and on the next line the cure. */
+export function errorText(error: unknown): string {
+  const { message, cure } = errorJson(error)
+  return `mai: ${neutralise(message)}\n${cure ? `     ${neutralise(cure)}\n` : ''}`
+}

@@ -1,0 +1,11 @@
+/**
+ * The test kit for plugin authors: a stand-in LM Studio, scripted engines and backends, a scripted machine.
+ *
+ * @module
+ */
+export * from './engine.ts'
+export * from './lmstudio-server/faults.ts'
+export * from './lmstudio-server/server.ts'
+export * from './resource-trace.ts'
+export { type ScriptedBackend, type ScriptedCalls, type ScriptedModel, scriptedBackend } from './scripted-backend.ts'
+export * from './scripted-engine.ts'
