@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Store } from '../../chat/store.ts'
 import { conversations, removeDeleted } from './conversations.ts'
 import { Database, type DatabaseOptions } from './database.ts'
@@ -46,7 +47,8 @@ export function createStore(options: StoreOptions): OpenStore {
       await removeDeleted(database, signal)
       await pruneLog(database, now(), signal)
     } catch (error) {
-      onUpkeepError?.(error)
+      // While closing nobody listens any more; what is left is for the next process.
+      if (!stop.signal.aborted) onUpkeepError?.(error)
     }
   }
   const upkeep = (): void => {
@@ -73,7 +75,8 @@ export function createStore(options: StoreOptions): OpenStore {
       clearTimeout(timer)
       // A process that lives for one command gets no other moment.
       if (timer && !running) running = tidy(AbortSignal.timeout(CLOSING_UPKEEP_MS))
-      await running
+      // Another process may hold the lock: closing does not wait for upkeep as long as for a message.
+      await Promise.race([running, sleep(CLOSING_UPKEEP_MS * 4, undefined, { ref: false })])
       await database.close()
     },
   }

@@ -224,6 +224,18 @@ describe('a file that cannot be used', () => {
     expect(await store.createSession(session)).toMatchObject({ id: 's' })
   })
 
+  it('because another program holds it can still be closed at once', async () => {
+    const file = await temporaryFile()
+    const store = await openStore({ file })
+    await store.createSession(session)
+    const other = await Connection.open(file, 10)
+    onTestFinished(() => other.close())
+    other.run('BEGIN IMMEDIATE')
+    const began = performance.now()
+    await store.close()
+    expect(performance.now() - began).toBeLessThan(4000)
+  })
+
   it('because another program holds it gives up in bounded time without blocking', async () => {
     const file = await temporaryFile()
     const store = await openStore({ file, patienceMs: 1500 })
