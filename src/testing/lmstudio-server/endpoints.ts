@@ -94,7 +94,7 @@ const surveyHardware: RpcHandler = () => ({
       engine: 'llama.cpp',
       platform: process.platform,
       compatibility: { status: 'compatible' },
-      supportedModelFormatNames: ['gguf'],
+      supportedModelFormatNames: ['GGUF'],
       hardwareSurvey: {
         gpuSurveyResult: { result: { code: 'noDevicesFound', message: '' }, gpuInfo: [] },
         cpuSurveyResult: {
