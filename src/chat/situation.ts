@@ -8,7 +8,7 @@ import type { LoadedInstance, MemoryEstimate, ModelInfo, ModelKey, ModelSettings
 import type { Candidate, Needs } from './policy.ts'
 
 /** Window that a model is loaded with when nothing else is said, in tokens: room for a conversation, modest in memory. */
-export const DEFAULT_CONTEXT = 8192
+const DEFAULT_CONTEXT = 8192
 
 /** What the configuration says about a model: by key over by id over `'*'`. */
 export function settingsFor(model: ModelInfo, all: Readonly<Record<string, ModelSettings>>): ModelSettings {
@@ -16,7 +16,7 @@ export function settingsFor(model: ModelInfo, all: Readonly<Record<string, Model
 }
 
 /** Window to load a model with: as configured, else the default or what is needed, never past what it was trained for. */
-export function plannedContext(model: ModelInfo, settings: ModelSettings, needs: Needs): number {
+function plannedContext(model: ModelInfo, settings: ModelSettings, needs: Needs): number {
   const wanted = settings.contextLength ?? Math.max(DEFAULT_CONTEXT, roundedUp(needs.contextTokens))
   return Math.min(wanted, model.maxContextLength)
 }

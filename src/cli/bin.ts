@@ -42,7 +42,7 @@ const cli = new Cli({
   binaryLabel: 'Mai',
   binaryName: 'mai',
   binaryVersion: VERSION,
-  enableColors: process.stdout.isTTY && !process.env.NO_COLOR,
+  enableColors: process.stdout.isTTY === true && !process.env.NO_COLOR,
 })
 for (const command of COMMANDS) cli.register(command)
 

@@ -22,6 +22,8 @@ interface Envelope extends EventMeta {
   readonly payload: unknown
 }
 
+type Cause = Pick<EventMeta, 'seq' | 'hops'>
+
 /** One listener of one owner. */
 interface Registered {
   readonly call: (payload: unknown, meta: EventMeta) => unknown
@@ -45,7 +47,9 @@ export class Bus {
   readonly #causes: AsyncLocalStorage<Envelope> = new AsyncLocalStorage<Envelope>()
   readonly #mailboxes: Readonly<Partial<Record<EventType, MailboxMode>>>
   readonly #onLost: FailureSink
-  #current: Envelope | undefined
+  /** `seq` and `hops` of the event being delivered, 0 for none: storing the event itself costs as much as delivering it. */
+  #current = 0
+  #currentHops = 0
   #queue: Envelope[] = []
   #head = 0
   #dropped = 0
@@ -73,7 +77,7 @@ export class Bus {
    * States `plugin.failed`, one hop after its cause, so that failures which cause each other end like any loop.
    * Where nobody would hear it, or it is past the end of a chain, the last resort is told instead.
    */
-  fail(plugin: string, during: string, error: unknown, cause: Envelope | undefined = this.#cause()): void {
+  fail(plugin: string, during: string, error: unknown, cause: Cause | undefined = this.#cause()): void {
     const hops = cause === undefined ? 0 : cause.hops + 1
     // One hop more than others may have: the report that a chain was stopped comes after its end.
     if (hops > MAX_HOPS + 1 || !this.hasListeners('plugin.failed')) return this.#lose(plugin, during, error)
@@ -112,8 +116,8 @@ export class Bus {
   }
 
   /** What is being delivered, or what the running asynchronous listener was called for. */
-  #cause(): Envelope | undefined {
-    return this.#current ?? this.#causes.getStore()
+  #cause(): Cause | undefined {
+    return this.#current === 0 ? this.#causes.getStore() : { seq: this.#current, hops: this.#currentHops }
   }
 
   #channel(type: EventType): Channel {
@@ -135,7 +139,7 @@ export class Bus {
   }
 
   #send(envelope: Envelope): void {
-    if (this.#current === undefined) this.#deliver(envelope)
+    if (this.#current === 0) this.#deliver(envelope)
     else if (this.#queue.length - this.#head < QUEUE_BOUND) this.#queue.push(envelope)
     else {
       this.#dropped++
@@ -145,10 +149,11 @@ export class Bus {
 
   #deliver(first: Envelope): void {
     for (let next: Envelope | undefined = first; next !== undefined; next = this.#queue.length === 0 ? undefined : this.#take()) {
-      this.#current = next
+      this.#current = next.seq
+      this.#currentHops = next.hops
       this.#emitter.emit(next.type, next)
     }
-    this.#current = undefined
+    this.#current = 0
     if (this.#dropped === 0) return
     const dropped = this.#dropped
     this.#dropped = 0
@@ -165,10 +170,7 @@ export class Bus {
   }
 }
 
-/**
- * One loop for all listeners of an event: the emitter knows one handler for each type, as a closure for each listener
- * costs half as much again as mitt itself.
- */
+/** One loop for all: as handlers of the emitter, a closure each, listeners cost half as much again as mitt itself. */
 function reach(listeners: readonly Registered[], envelope: Envelope): void {
   const { payload } = envelope
   // By index: an iterator costs a lone listener several nanoseconds.

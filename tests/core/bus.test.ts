@@ -185,6 +185,22 @@ describe('Isolation', () => {
     expect(failures).toHaveLength(2)
   })
 
+  it('a listener may return a promise that cannot be read', async () => {
+    const { ctx, failures } = await startKernel()
+    const odd = new Proxy({}, { has: () => true, get: () => fail() })
+    const fail = (): never => {
+      throw new Error('not to be read')
+    }
+    let calls = 0
+    ctx.on('test.a', () => (++calls === 1 ? Promise.resolve() : (odd as Promise<void>)))
+    ctx.emit('test.a', 1)
+    await settled()
+    ctx.emit('test.a', 2)
+    ctx.emit('test.a', 3)
+    expect(calls).toBe(3)
+    expect(failures.map(({ error }) => error.message)).toEqual(['not to be read', 'not to be read'])
+  })
+
   it('a listener may return anything without harm', async () => {
     const { ctx, failures } = await startKernel()
     const heard: number[] = []

@@ -26,7 +26,7 @@ export interface LevelReading {
 }
 
 /** A level is left only this far below the threshold that entered it: 5 points, of memory or of stall. */
-export const RECOVERY_MARGIN = 0.05
+const RECOVERY_MARGIN = 0.05
 
 /** On small machines a fixed floor would be critical from the start, so it is at most this share of all memory. */
 const FLOOR_SHARE = 1 / 8

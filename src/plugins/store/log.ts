@@ -17,7 +17,7 @@ export type Log = Pick<Store, 'appendRecord' | 'records' | 'lastRecordSeq' | 'sa
 
 const DAY_MS = 24 * 60 * 60 * 1000
 /** Records and snapshots older than this go, in ms. */
-export const RETENTION_MS: number = 30 * DAY_MS
+const RETENTION_MS: number = 30 * DAY_MS
 /** Records deleted in one transaction, so that nobody waits long for the lock. */
 const BATCH = 500
 /** Setting that says when the log was last pruned. */

@@ -14,7 +14,7 @@ import type { ChannelHandler, RpcHandler, Studio } from './studio.ts'
 import { askedContextLength, collapse, history, kvConfigStack, specifier, toEngineMessages } from './wire.ts'
 
 /** Version that the stand-in reports. */
-export const REPORTED_VERSION = '0.4.0'
+const REPORTED_VERSION = '0.4.0'
 
 const bySpecifier = z.object({ specifier })
 
