@@ -1,0 +1,157 @@
+import { spawn } from 'node:child_process'
+import fs from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type LmStudioServer, startLmStudioServer } from '../../src/testing/lmstudio-server/server.ts'
+import { scriptedEngine } from '../../src/testing/scripted-engine.ts'
+
+const BIN = path.resolve('dist/cli/bin.js')
+
+interface Ran {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+let folder: string
+let server: LmStudioServer
+
+beforeAll(async () => {
+  folder = await fs.mkdtemp(path.join(os.tmpdir(), 'mai-cli-'))
+  const answer = (_: string, messages: readonly { text: string }[] | undefined): string => `You said ${messages?.at(-1)?.text}.`
+  server = await startLmStudioServer({
+    models: [
+      scriptedEngine({ key: 'big', answer, sizeBytes: 2e9, paramsString: '4B' }),
+      scriptedEngine({ key: 'small', answer, sizeBytes: 1e8, paramsString: '1B' }),
+    ],
+  })
+  await config(server.baseUrl)
+})
+
+afterAll(async () => {
+  await server.close()
+  await fs.rm(folder, { recursive: true, force: true })
+})
+
+async function config(baseUrl: string, name = 'mai.config.ts'): Promise<void> {
+  const text = `import { defineConfig } from 'mai'
+import { lmstudio } from 'mai/plugins/lmstudio'
+export default defineConfig({ plugins: [lmstudio({ baseUrl: '${baseUrl}', autoStart: false })] })
+`
+  await fs.writeFile(path.join(folder, name), text)
+}
+
+function mai(args: readonly string[], input = ''): Promise<Ran> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [BIN, ...args], { cwd: folder, env: { ...process.env, MAI_HOME: path.join(folder, 'home') } })
+    let out = ''
+    let err = ''
+    child.stdout.on('data', (data: Buffer) => (out += data))
+    child.stderr.on('data', (data: Buffer) => (err += data))
+    child.on('error', reject)
+    child.on('close', (code) => resolve({ code, out, err }))
+    child.stdin.end(input)
+  })
+}
+
+describe('the program', () => {
+  it('answers a question on standard output, and nothing else', async () => {
+    expect(await mai(['ask', 'hello', 'there'])).toEqual({ code: 0, out: 'You said hello there.\n', err: '' })
+  })
+
+  it('gives one JSON value with text, model, usage and attempts', async () => {
+    const { out, code } = await mai(['ask', '--json', 'hello'])
+    expect(code).toBe(0)
+    expect(JSON.parse(out)).toMatchObject({ text: 'You said hello.', model: 'lmstudio/big', finishReason: 'stop', switches: [] })
+  })
+
+  it('goes on with the latest session', async () => {
+    await mai(['ask', 'first'])
+    const { out } = await mai(['ask', '--json', '--continue', 'second'])
+    const { sessionId } = JSON.parse(out) as { sessionId: string }
+    const shown = await mai(['sessions', 'show', sessionId])
+    expect(shown.out).toContain('user: first')
+    expect(shown.out).toContain('user: second')
+  })
+
+  it('answers each line of a pipe', async () => {
+    expect((await mai(['chat'], 'one\ntwo\n')).out).toBe('You said one.\nYou said two.\n')
+  })
+
+  it('lists models and says what is in use', async () => {
+    const rows = JSON.parse((await mai(['models', '--json'])).out) as { key: string; fits: boolean }[]
+    expect(rows.map((row) => row.key)).toEqual(['lmstudio/big', 'lmstudio/small'])
+    const status = JSON.parse((await mai(['status', '--json'])).out) as {
+      model: string
+      reason: string
+      resources: { memory: { totalBytes: number } }
+    }
+    expect(status.model).toBe('lmstudio/big')
+    expect(status.reason).not.toBe('')
+    expect(status.resources.memory.totalBytes).toBeGreaterThan(0)
+  })
+
+  it('pins a model for the next message of every process', async () => {
+    expect((await mai(['switch', 'small'])).out).toBe('pinned lmstudio/small\n')
+    expect(JSON.parse((await mai(['ask', '--json', 'hello'])).out)).toMatchObject({ model: 'lmstudio/small' })
+    expect((await mai(['switch', '--auto'])).code).toBe(0)
+  })
+
+  it.each([
+    [['switch', 'smal'], /Did you mean lmstudio\/small\?/],
+    [['statsu'], /Did you mean status\?/],
+    [['sessions', 'show', 'nowhere'], /no session/],
+    [['ask', '   '], /empty/],
+    [['ask', '--temperature', 'warm', 'hello'], /wants a number/],
+    [['ask', '--nonsense', 'hello'], /./],
+  ] as const)('ends with 2 and a cure for %j', async (args, text) => {
+    const { code, err, out } = await mai(args)
+    expect(code).toBe(2)
+    expect(err + out).toMatch(text)
+  })
+
+  it('ends with 69 and the command that cures it when nothing is running', async () => {
+    await config('ws://127.0.0.1:9', 'nothing.config.ts')
+    const { code, err } = await mai(['ask', '--config', 'nothing.config.ts', 'hello'])
+    expect(code).toBe(69)
+    expect(err).toMatch(/127\.0\.0\.1:9/)
+    expect(err).toMatch(/lms server start/)
+  })
+
+  it.each([
+    ['syntax.config.ts', 'export default {', /syntax\.config\.ts/],
+    ['throws.config.ts', 'throw new Error("on purpose")', /on purpose/],
+    ['unknown.config.ts', 'export default { plugin: [] }', /unknown\.config\.ts.*plugin/],
+    [
+      'option.config.ts',
+      "import { switching } from 'mai/plugins/switching'\nexport default { plugins: [switching({ dwell: 1 })] }",
+      /switching.*dwell/,
+    ],
+    ['import.config.ts', "import './missing.ts'\nexport default {}", /missing\.ts/],
+  ])('ends with 78 and one error for %s', async (name, text, said) => {
+    await fs.writeFile(path.join(folder, name), text)
+    const { code, err } = await mai(['ask', '--config', name, 'hello'])
+    expect(err).toMatch(said)
+    expect(code).toBe(78)
+  })
+
+  it('runs a third-party plugin and another policy from a configuration', async () => {
+    const example = path.resolve('examples')
+    const text = `import { lmstudio } from 'mai/plugins/lmstudio'
+import example from '${example}/mai.config.ts'
+export default { plugins: [...example.plugins, lmstudio({ baseUrl: '${server.baseUrl}' })] }
+`
+    await fs.writeFile(path.join(folder, 'example.config.ts'), text)
+    const plugins = JSON.parse((await mai(['plugins', '--json', '--config', 'example.config.ts'])).out) as { name: string }[]
+    const names = plugins.map((plugin) => plugin.name)
+    expect(names).toContain('loyal-policy')
+    expect(names).toContain('word-count')
+    expect(names).not.toContain('switching')
+    expect((await mai(['ask', '--config', 'example.config.ts', 'hello'])).out).toBe('You said hello.\n')
+  })
+
+  it('writes no escape sequences where nobody looks', async () => {
+    expect((await mai(['--help'])).out).not.toContain('\u001b')
+  })
+})
