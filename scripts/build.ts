@@ -29,13 +29,23 @@ function nameJavaScript(declaration: string): void {
   if (renamed !== text) writeFileSync(declaration, renamed)
 }
 
+/** The command carries clipanion and typanion in itself, whose licence asks to be carried along. */
+function addNotice(): void {
+  const [, terms = ''] = readFileSync(path.join(root, 'LICENSE'), 'utf8').split(/Copyright .*\n/)
+  const notice = `bin.js holds clipanion and typanion, both under the MIT License.\n\nCopyright (c) 2019-2020 Mael Nison\n${terms}`
+  writeFileSync(path.join(dist, 'cli', 'bundled-licences.txt'), notice)
+}
+
 async function buildDist(extent: Extent): Promise<void> {
   const began = new Date()
   // File systems may keep whole seconds only.
   const stale = Math.floor(began.getTime() / 1000) * 1000
   await build({ cwd: root, config: path.join(root, 'tsdown.config.ts') })
   const bin = path.join(dist, 'cli', 'bin.js')
-  if (existsSync(bin)) chmodSync(bin, 0o755)
+  if (existsSync(bin)) {
+    chmodSync(bin, 0o755)
+    addNotice()
+  }
   if (extent === 'all') {
     execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
     for (const file of files(dist)) if (file.endsWith('.d.ts')) nameJavaScript(file)
