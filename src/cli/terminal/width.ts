@@ -1,0 +1,66 @@
+/**
+ * Columns that text takes on a terminal: CJK and emoji two, combining marks none.
+ *
+ * @module
+ */
+
+const segmenter = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
+
+/** Characters as a person sees them. */
+export function* graphemes(text: string): Generator<string> {
+  for (const { segment } of segmenter.segment(text)) yield segment
+}
+
+const PLAIN = /^[\u0020-\u007e]*$/
+const NOTHING = /^[\p{Mn}\p{Me}\p{Cf}\p{Cc}]/u
+const EMOJI = /^(?:\p{Emoji_Presentation}|\p{Regional_Indicator}|\p{Extended_Pictographic}\ufe0f|[#*0-9]\ufe0f\u20e3)/u
+
+/** East Asian Wide and Fullwidth (Unicode's EastAsianWidth.txt), in pairs of first and last code point. */
+const WIDE: readonly (readonly [number, number])[] = [
+  [0x1100, 0x115f],
+  [0x2e80, 0x303e],
+  [0x3041, 0x33ff],
+  [0x3400, 0x4dbf],
+  [0x4e00, 0xa4cf],
+  [0xa960, 0xa97f],
+  [0xac00, 0xd7a3],
+  [0xf900, 0xfaff],
+  [0xfe30, 0xfe6f],
+  [0xff00, 0xff60],
+  [0xffe0, 0xffe6],
+  [0x20000, 0x3fffd],
+]
+
+/** Columns of one grapheme: 0, 1 or 2. */
+export function graphemeWidth(grapheme: string): number {
+  if (EMOJI.test(grapheme)) return 2
+  if (NOTHING.test(grapheme)) return 0
+  const point = grapheme.codePointAt(0) ?? 0
+  return point >= 0x1100 && WIDE.some(([first, last]) => point >= first && point <= last) ? 2 : 1
+}
+
+/** Columns of a text without line breaks. */
+export function textWidth(text: string): number {
+  if (PLAIN.test(text)) return text.length
+  let width = 0
+  for (const grapheme of graphemes(text)) width += graphemeWidth(grapheme)
+  return width
+}
+
+/** As much of a text as fits, with `…` where something is missing. */
+export function fitted(text: string, columns: number): string {
+  if (textWidth(text) <= columns) return text
+  let kept = ''
+  let width = 1
+  for (const grapheme of graphemes(text)) {
+    width += graphemeWidth(grapheme)
+    if (width > columns) break
+    kept += grapheme
+  }
+  return `${kept}…`
+}
+
+/** Pads to a number of columns. */
+export function padded(text: string, columns: number): string {
+  return text + ' '.repeat(Math.max(0, columns - textWidth(text)))
+}
