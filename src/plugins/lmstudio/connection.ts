@@ -1,88 +1,175 @@
 /**
- * The one client: made when first needed, only for an address that answers, kept until it is lost.
+ * The one session with LM Studio: opened when first needed, replaced when it is lost.
  *
  * @module
  */
-import type { LMStudioClient } from '@lmstudio/sdk'
-import { isMaiError, toErrorFact } from '../../core/errors.ts'
+import { isMaiError, type MaiError, toErrorFact } from '../../core/errors.ts'
 import type { PluginContext } from '../../core/plugin.ts'
-import { greets, locate } from './locate.ts'
+import { bounded } from './deadline.ts'
+import { classify, type Doing } from './errors.ts'
+import { greeting } from './greeting.ts'
+import { type Machine, thisMachine } from './home.ts'
+import { Locator } from './locate.ts'
 import type { LmStudioSettings } from './options.ts'
+import { Session } from './session.ts'
 
 /** How long a failure to connect is remembered, in ms: every caller would wait for the same. */
 const REMEMBER_FAILURE_MS = 200
-
-const silent = { debug() {}, info() {}, warn() {}, error() {} }
+/** How long closing waits for calls that are being broken off, in ms. */
+const SETTLE_MS = 1500
 
 /** Connects, and connects again after a loss. */
 export class Connection {
   readonly #ctx: PluginContext
   readonly #settings: LmStudioSettings
-  #client: LMStudioClient | undefined
-  #baseUrl: string | undefined
-  #doubted = false
-  #connecting: Promise<LMStudioClient> | undefined
+  readonly #locator: Locator
+  readonly #secrets: readonly string[]
+  readonly #running: Set<Promise<unknown>> = new Set()
+  readonly #retired: Set<Promise<void>> = new Set()
+  readonly #retiring: Set<Session> = new Set()
+  #session: Session | undefined
+  #connecting: Promise<Session> | undefined
   #failure: { readonly error: unknown; readonly at: number } | undefined
 
-  constructor(ctx: PluginContext, settings: LmStudioSettings) {
+  constructor(ctx: PluginContext, settings: LmStudioSettings, machine: Machine = thisMachine()) {
     this.#ctx = ctx
     this.#settings = settings
-    ctx.onDispose(() => this.#drop(), 'LM Studio client')
+    this.#locator = new Locator(settings, machine)
+    this.#secrets = [settings.clientPasskey ?? ''].filter((secret) => secret !== '')
+    ctx.onDispose(() => this.#close(), 'LM Studio client')
   }
 
-  /** A client whose server answered. @throws MaiError `MAI_BACKEND_UNREACHABLE` */
-  client(signal: AbortSignal): Promise<LMStudioClient> {
-    if (this.#client && !this.#doubted) return Promise.resolve(this.#client)
-    const { at, error } = this.#failure ?? {}
-    if (at !== undefined && performance.now() - at < REMEMBER_FAILURE_MS) return Promise.reject(error)
-    this.#connecting ??= this.#connect(signal).finally(() => {
+  /**
+   * Runs work with a session. Its errors become `MaiError`s, and those that say so end the session.
+   * @param signal handed on, joined with the end of the plugin
+   * @throws MaiError; the signal's reason when it aborts
+   */
+  run<T>(doing: Doing, signal: AbortSignal, work: (session: Session, signal: AbortSignal) => Promise<T>): Promise<T> {
+    const running = this.#run(doing, signal, work)
+    this.#running.add(running)
+    running.catch(() => {}).finally(() => this.#running.delete(running))
+    return running
+  }
+
+  async #run<T>(doing: Doing, outer: AbortSignal, work: (session: Session, signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { signal, end } = joined(outer, this.#ctx.signal)
+    let session: Session | undefined
+    try {
+      signal.throwIfAborted()
+      session = await this.#open(signal)
+      const result = await work(session, signal)
+      this.#prove(session)
+      return result
+    } catch (error) {
+      if (signal.aborted && error === signal.reason) throw error
+      const known = classify(error, doing, this.#secrets)
+      if (session) this.#judge(session, known)
+      throw known
+    } finally {
+      end()
+    }
+  }
+
+  async #open(signal: AbortSignal): Promise<Session> {
+    if (this.#session && !this.#session.doubted) return this.#session
+    if (this.#failure && performance.now() - this.#failure.at < REMEMBER_FAILURE_MS) throw this.#failure.error
+    // For all who wait: one that leaves does not take the others along.
+    this.#connecting ??= this.#connect(this.#ctx.signal).finally(() => {
       this.#connecting = undefined
     })
-    return this.#connecting
+    const { startMs, probeMs } = this.#settings
+    return bounded(this.#connecting, 'answer', startMs + 10 * probeMs, signal)
   }
 
-  /** The next call probes first: this error may mean that the server is gone. */
-  doubt(error: unknown): void {
-    if (!isMaiError(error) || !/UNREACHABLE|LOST|TIMEOUT/.test(error.code)) return
-    if (!this.#doubted) this.#ctx.emit('backend.lost', { backend: 'lmstudio', error: toErrorFact(error) })
-    this.#doubted = true
-  }
-
-  async #connect(signal: AbortSignal): Promise<LMStudioClient> {
+  async #connect(signal: AbortSignal): Promise<Session> {
     try {
-      const known = this.#baseUrl
-      if (this.#client && known && (await greets(known, this.#settings.probeMs, signal))) {
-        // The SDK reconnects by itself: the old client serves again.
-        this.#doubted = false
-        return this.#client
+      const known = this.#session
+      if (known && (await greeting(known.baseUrl, this.#settings.probeMs, signal)) === 'lmstudio') {
+        known.doubted = false
+        return known
       }
-      await this.#drop()
-      const baseUrl = await locate(this.#settings, signal)
-      const { clientIdentifier, clientPasskey } = this.#settings
-      const { LMStudioClient: Client } = await import('@lmstudio/sdk')
-      const client = new Client({
-        baseUrl,
-        logger: silent,
-        verboseErrorMessages: false,
-        ...(clientIdentifier === undefined ? {} : { clientIdentifier }),
-        ...(clientPasskey === undefined ? {} : { clientPasskey }),
-      })
-      this.#client = client
-      this.#baseUrl = baseUrl
-      this.#doubted = false
+      if (known) this.#retire(known)
+      const baseUrl = await this.#locator.locate(signal)
+      const session = await Session.open(baseUrl, this.#settings)
+      signal.throwIfAborted()
+      this.#session = session
       this.#failure = undefined
-      this.#ctx.emit('backend.connected', { backend: 'lmstudio', endpoint: baseUrl })
-      return client
+      return session
     } catch (error) {
       this.#failure = { error, at: performance.now() }
       throw error
     }
   }
 
-  async #drop(): Promise<void> {
-    const client = this.#client
-    this.#client = undefined
-    // A client whose server is gone may fail to say goodbye; nothing hangs on it.
-    await client?.[Symbol.asyncDispose]().catch(() => {})
+  #prove(session: Session): void {
+    if (session.proven || this.#ctx.signal.aborted) return
+    session.proven = true
+    this.#ctx.emit('backend.connected', { backend: 'lmstudio', endpoint: session.baseUrl })
   }
+
+  #judge(session: Session, error: MaiError): void {
+    if (session !== this.#session) return
+    switch (error.code) {
+      case 'MAI_BACKEND_UNREACHABLE':
+      case 'MAI_BACKEND_LOST':
+      case 'MAI_AUTH_REFUSED':
+        // A client that was refused keeps what it could not send, and would send it after the next connect.
+        this.#retire(session)
+        break
+      case 'MAI_BACKEND_TIMEOUT':
+      case 'MAI_LOAD_TIMEOUT':
+        // Perhaps only this call hangs, and others go on.
+        session.doubted = true
+        break
+      default:
+        return
+    }
+    if (!this.#ctx.signal.aborted) this.#ctx.emit('backend.lost', { backend: 'lmstudio', error: toErrorFact(error) })
+  }
+
+  /** Lets the session end with its last call: other answers may still stream on it. */
+  #retire(session: Session): void {
+    if (this.#session === session) this.#session = undefined
+    this.#retiring.add(session)
+    const ended = session.close(this.#settings.answerIdleMs).finally(() => {
+      this.#retired.delete(ended)
+      this.#retiring.delete(session)
+    })
+    this.#retired.add(ended)
+  }
+
+  async #close(): Promise<void> {
+    // The plugin's signal has broken everything off: cancels go out before the client does.
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, SETTLE_MS)
+    })
+    await Promise.race([Promise.allSettled([...this.#running, this.#connecting]), late])
+    clearTimeout(timer)
+    const session = this.#session
+    this.#session = undefined
+    await Promise.all([session, ...this.#retiring].map((each) => each?.close()))
+    await Promise.all(this.#retired)
+  }
+}
+
+/** Aborts with either; leaves nothing behind on a signal that lives longer. */
+function joined(a: AbortSignal, b: AbortSignal): { signal: AbortSignal; end(): void } {
+  const controller = new AbortController()
+  const fromA = (): void => controller.abort(a.reason)
+  const fromB = (): void => controller.abort(b.reason)
+  if (a.aborted) fromA()
+  else if (b.aborted) fromB()
+  a.addEventListener('abort', fromA, { once: true })
+  b.addEventListener('abort', fromB, { once: true })
+  const end = (): void => {
+    a.removeEventListener('abort', fromA)
+    b.removeEventListener('abort', fromB)
+  }
+  return { signal: controller.signal, end }
+}
+
+/** True for a load or unload of something that is not there any more. */
+export function isGone(error: unknown): boolean {
+  return isMaiError(error) && (error.code === 'MAI_MODEL_UNLOADED' || error.code === 'MAI_MODEL_NOT_FOUND')
 }

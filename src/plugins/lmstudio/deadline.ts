@@ -3,30 +3,57 @@
  *
  * @module
  */
-import { backendError } from '../../chat/failure.ts'
-import { classify, type Doing } from './errors.ts'
+import { type BackendErrorCode, backendError } from '../../chat/failure.ts'
 
-/**
- * Settles as `work` does, or rejects when the time is up or the signal aborts.
- * @throws MaiError; or the signal's reason
- */
-export async function bounded<T>(work: Promise<T>, what: string, limitMs: number, signal: AbortSignal, doing: Doing = 'call'): Promise<T> {
-  work.catch(() => {})
-  let timer: NodeJS.Timeout | undefined
+/** A limit that starts anew with each sign of life. */
+export interface Watch {
+  /** Rejects when the time is up, or with the signal's reason. Never resolves. */
+  readonly stopped: Promise<never>
+  /** A sign of life. */
+  alive(): void
+  /** Lets go of timer and signal. */
+  end(): void
+}
+
+/** Starts watching. @param late the error for when nothing was heard for `limitMs` */
+export function watch(limitMs: number, late: () => Error, signal: AbortSignal): Watch {
   let onAbort = (): void => {}
+  let timer: NodeJS.Timeout | undefined
+  let ended = false
   const stopped = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(backendError('MAI_BACKEND_TIMEOUT', `LM Studio did not ${what} within ${limitMs / 1000} s.`)), limitMs)
     onAbort = () => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
+    timer = setTimeout(() => reject(late()), limitMs)
   })
+  stopped.catch(() => {})
+  if (signal.aborted) onAbort()
+  else signal.addEventListener('abort', onAbort, { once: true })
+  return {
+    stopped,
+    // A timer that was cleared would run again.
+    alive: () => void (ended || timer?.refresh()),
+    end: () => {
+      ended = true
+      clearTimeout(timer)
+      signal.removeEventListener('abort', onAbort)
+    },
+  }
+}
+
+/** Settles as `work` does, or rejects when the time is up or the signal aborts. The work itself is not stopped. */
+export async function bounded<T>(work: Promise<T>, what: string, limitMs: number, signal: AbortSignal): Promise<T> {
+  // Whatever comes after we left is nobody's.
+  work.catch(() => {})
+  const { stopped, end } = watch(limitMs, () => tooLate('MAI_BACKEND_TIMEOUT', what, limitMs), signal)
   try {
     return await Promise.race([work, stopped])
-  } catch (error) {
-    if (signal.aborted && error === signal.reason) throw error
-    throw classify(error, doing)
   } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', onAbort)
+    end()
   }
+}
+
+/** The error for a call that took too long. @param what completes "LM Studio did not …" */
+export function tooLate(code: BackendErrorCode, what: string, limitMs: number): Error {
+  return backendError(code, `LM Studio did not ${what} within ${limitMs >= 1000 ? `${limitMs / 1000} s` : `${limitMs} ms`}.`, {
+    cure: 'Check that LM Studio still works; restart it if it hangs.',
+  })
 }

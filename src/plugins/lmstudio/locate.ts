@@ -1,121 +1,79 @@
 /**
- * Finds a living LM Studio on this machine, as the `lms` tool does, and starts it when it is down.
+ * Finds a living LM Studio, and starts the one of this machine when it is down.
  *
  * @module
  */
-import { execFile } from 'node:child_process'
-import { access, constants, readFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
-import path from 'node:path'
-import { promisify } from 'node:util'
 import { backendError } from '../../chat/failure.ts'
+import { isLoopback, localAddresses, shown } from './address.ts'
+import { type Greeting, greeting } from './greeting.ts'
+import { findLms, type Machine, writtenPort } from './home.ts'
 import type { LmStudioSettings } from './options.ts'
+import { startLmStudio } from './start.ts'
 
-const run = promisify(execFile)
+/** How long a start that failed is not tried again, in ms. */
+const START_PAUSE_MS = 60_000
 
-/** The usual port, then those that the SDK scans. */
-const PORTS: readonly number[] = [1234, 41343, 52993, 16141, 39414, 22931]
-/** Limit for `lms` to start the server, in ms. */
-const START_LIMIT_MS = 30_000
+/** What was found at each address, in order of preference. */
+type Findings = ReadonlyMap<string, Greeting>
 
-/** Whether the endpoint is this machine. */
-export function isLoopback(baseUrl: string): boolean {
-  const { hostname } = new URL(baseUrl)
-  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
-}
+/** Finds LM Studio, again and again over its life. */
+export class Locator {
+  readonly #settings: LmStudioSettings
+  readonly #machine: Machine
+  #startFailedAt: number | undefined
 
-/** The address of a LM Studio that answers. Starts it when it may. @throws MaiError `MAI_BACKEND_UNREACHABLE` */
-export async function locate(settings: LmStudioSettings, signal: AbortSignal): Promise<string> {
-  const { baseUrl, autoStart } = settings
-  const tried = baseUrl ? [baseUrl] : await addresses()
-  const living = await firstLiving(tried, settings.probeMs, signal)
-  if (living) return living
-  const local = baseUrl === undefined || isLoopback(baseUrl)
-  const lms = local ? await findLms() : undefined
-  const started = lms !== undefined && autoStart ? await start(lms, signal) : undefined
-  const now = started ? await firstLiving(baseUrl ? tried : await addresses(), settings.probeMs, signal) : undefined
-  if (now) return now
-  const looked = `no answer at ${tried.map((url) => url.replace('ws://', '')).join(', ')}`
-  const how = !local ? '' : lms === undefined ? '; `lms` is not installed' : autoStart ? '; starting it with `lms` did not help' : ''
-  throw backendError('MAI_BACKEND_UNREACHABLE', `LM Studio is not running (${looked}${how}).`, {
-    cure: lms === undefined && local ? 'Install LM Studio and run `lms server start`.' : 'Run `lms server start`.',
-  })
-}
+  constructor(settings: LmStudioSettings, machine: Machine) {
+    this.#settings = settings
+    this.#machine = machine
+  }
 
-/** True when a LM Studio greets at this address. */
-export async function greets(baseUrl: string, limitMs: number, signal: AbortSignal): Promise<boolean> {
-  try {
-    const url = `${baseUrl.replace(/^ws/, 'http')}/lmstudio-greeting`
-    const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(limitMs)]), redirect: 'error' })
-    const body: unknown = await response.json()
-    return typeof body === 'object' && body !== null && 'lmstudio' in body && body.lmstudio === true
-  } catch {
-    // Nobody there, or somebody else: either way not LM Studio.
-    return false
+  /** The address of a LM Studio that answers. Starts it when it may. @throws MaiError `MAI_BACKEND_UNREACHABLE` */
+  async locate(signal: AbortSignal): Promise<string> {
+    const findings = await this.#look(signal)
+    const living = first(findings, 'lmstudio')
+    if (living !== undefined) {
+      this.#startFailedAt = undefined
+      return living
+    }
+    if (!this.#isHere) throw unreachable(findings, 'it is on another machine', 'Start it there, or correct baseUrl in mai.config.ts.')
+    const lms = await findLms(this.#machine)
+    if (lms === undefined)
+      throw unreachable(findings, 'and `lms` is not installed', 'Install LM Studio, or open it and switch its server on.')
+    if (!this.#settings.autoStart) throw unreachable(findings, 'and autoStart is off', 'Run `lms server start`.')
+    const failedAgo = performance.now() - (this.#startFailedAt ?? Number.NEGATIVE_INFINITY)
+    if (failedAgo < START_PAUSE_MS) throw unreachable(findings, 'and starting it failed a moment ago', 'Run `lms server start`.')
+    const look = async (): Promise<string | undefined> => first(await this.#look(signal), 'lmstudio')
+    const started = await startLmStudio(lms, look, this.#settings.startMs, signal)
+    if ('baseUrl' in started) return started.baseUrl
+    // A start that we broke off says nothing about the next.
+    signal.throwIfAborted()
+    this.#startFailedAt = performance.now()
+    throw unreachable(findings, `and starting it failed: ${started.tried.join('; ')}`, 'Run `lms server start` to see why.')
+  }
+
+  get #isHere(): boolean {
+    const { baseUrl } = this.#settings
+    return baseUrl === undefined || isLoopback(baseUrl)
+  }
+
+  /** Asks all addresses at once. */
+  async #look(signal: AbortSignal): Promise<Findings> {
+    const { baseUrl, probeMs } = this.#settings
+    const urls = baseUrl === undefined ? localAddresses(await writtenPort(this.#machine)) : [baseUrl]
+    return new Map(await Promise.all(urls.map(async (url) => [url, await greeting(url, probeMs, signal)] as const)))
   }
 }
 
-/** Asks all at once; the first in order that greets wins. */
-async function firstLiving(urls: readonly string[], limitMs: number, signal: AbortSignal): Promise<string | undefined> {
-  const answers = urls.map((url) => greets(url, limitMs, signal))
-  for (const [index, answer] of answers.entries()) if (await answer) return urls[index]
-  return undefined
+function first(findings: Findings, wanted: Greeting): string | undefined {
+  return [...findings].find(([, found]) => found === wanted)?.[0]
 }
 
-async function addresses(): Promise<string[]> {
-  const written = await portFromFile()
-  const ports = written === undefined ? PORTS : [written, ...PORTS.filter((port) => port !== written)]
-  return ports.map((port) => `ws://127.0.0.1:${port}`)
-}
-
-/** LM Studio writes its port down; its home may have been moved. */
-async function portFromFile(): Promise<number | undefined> {
-  try {
-    const file = path.join(await lmStudioHome(), '.internal', 'http-server.json')
-    const written: unknown = JSON.parse(await readFile(file, 'utf8'))
-    const port = typeof written === 'object' && written !== null && 'port' in written ? Number(written.port) : Number.NaN
-    return Number.isInteger(port) && port > 0 && port < 65_536 ? port : undefined
-  } catch {
-    // No such file, or not readable: the usual ports remain.
-    return undefined
-  }
-}
-
-async function lmStudioHome(): Promise<string> {
-  try {
-    const moved = (await readFile(path.join(homedir(), '.lmstudio-home-pointer'), 'utf8')).trim()
-    if (moved !== '') return moved
-  } catch {
-    // Not moved.
-  }
-  return path.join(homedir(), '.lmstudio')
-}
-
-async function findLms(): Promise<string | undefined> {
-  const name = process.platform === 'win32' ? 'lms.exe' : 'lms'
-  const folders = [...(process.env.PATH ?? '').split(path.delimiter), path.join(await lmStudioHome(), 'bin')]
-  for (const folder of folders.filter((entry) => path.isAbsolute(entry))) {
-    const file = path.join(folder, name)
-    const found = await access(file, constants.X_OK).then(
-      () => true,
-      () => false,
-    )
-    if (found) return file
-  }
-  return undefined
-}
-
-/** The daemon where this `lms` has one, else the server of the application. @returns whether one of them said yes */
-async function start(lms: string, signal: AbortSignal): Promise<boolean> {
-  for (const args of [
-    ['daemon', 'up', '--json'],
-    ['server', 'start'],
-  ]) {
-    const said = await run(lms, args, { signal, timeout: START_LIMIT_MS, windowsHide: true }).then(
-      () => true,
-      () => false,
-    )
-    if (said) return true
-  }
-  return false
+function unreachable(findings: Findings, why: string, cure: string): Error {
+  const of = (wanted: Greeting): string[] => [...findings].filter(([, found]) => found === wanted).map(([url]) => shown(url))
+  const told = [
+    ['nobody answers at', of('nobody')],
+    ['no answer in time from', of('silent')],
+    ['another program answers at', of('stranger')],
+  ].flatMap(([what, where]) => (where?.length ? [`${what} ${Array.isArray(where) ? where.join(', ') : where}`] : []))
+  return backendError('MAI_BACKEND_UNREACHABLE', `LM Studio was not found: ${told.join('; ')}; ${why}.`, { cure })
 }

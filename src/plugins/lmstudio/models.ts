@@ -36,7 +36,7 @@ function toInstance({ identifier, contextLength }: LLMInstanceInfo, model: strin
 const UNITS: Readonly<Record<string, number>> = { K: 1e3, M: 1e6, B: 1e9, T: 1e12 }
 
 /** `7B`, `135M`, `8x7B` → a number of parameters. */
-function parseParameters(text: string | undefined): number | undefined {
+export function parseParameters(text: string | undefined): number | undefined {
   const match = /^(?:(\d+)x)?(\d+(?:\.\d+)?)\s*([KMBT])/i.exec(text ?? '')
   if (!match) return undefined
   const [, experts = '1', amount = '0', unit = 'B'] = match
