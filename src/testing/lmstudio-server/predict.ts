@@ -8,6 +8,7 @@ import type { EngineMessage, LoadedEngine } from '../engine.ts'
 import { type Answer, engineAnswer, faultyAnswer } from './answer.ts'
 import { wireErrors } from './errors.ts'
 import { type Instance, instanceInfo } from './instances.ts'
+import { Marks } from './marks.ts'
 import { pause } from './pause.ts'
 import type { ChannelContext, ChannelHandler, Studio } from './studio.ts'
 import {
@@ -74,7 +75,7 @@ async function produce(studio: Studio, channel: ChannelContext, order: Order, si
   const request = { prompt, maxTokens, temperature, stop, signal }
   const plain = engineAnswer(engine, request)
   const pieces = ending ? faultyAnswer(plain, ending, { studio, channel, instance, request, promptTokens, signal }) : plain
-  const delivered = await deliver(pieces, channel, signal, () => reportPrefill(1))
+  const delivered = await deliver(pieces, new Marks(settings.tools), channel, signal, () => reportPrefill(1))
   if (channel.closed.aborted) return
   const { reason: gone } = instance.ended.signal
   if (delivered.stopReason === 'userStopped' && gone instanceof Error) throw gone
@@ -105,12 +106,21 @@ interface Delivered {
 }
 
 /** Sends each piece as it comes, until the answer ends or the signal aborts. */
-async function deliver(pieces: Answer, channel: ChannelContext, signal: AbortSignal, onFirst: () => void): Promise<Delivered> {
+async function deliver(
+  pieces: Answer,
+  marks: Marks,
+  channel: ChannelContext,
+  signal: AbortSignal,
+  onFirst: () => void,
+): Promise<Delivered> {
   let tokens = 0
   let firstAt: number | undefined
   for (;;) {
     const step = await pieces.next()
-    if (step.done) return { stopReason: step.value, tokens, firstAt }
+    if (step.done) {
+      const called = marks.calls > 0 && step.value === 'eosFound'
+      return { stopReason: called ? 'toolCalls' : step.value, tokens, firstAt }
+    }
     if (signal.aborted) {
       await pieces.return('userStopped')
       return { stopReason: 'userStopped', tokens, firstAt }
@@ -121,11 +131,7 @@ async function deliver(pieces: Answer, channel: ChannelContext, signal: AbortSig
     }
     tokens += step.value.tokens
     await channel.congestion()
-    // Built by hand: this line is what a benchmark of the server measures.
-    channel.sendJson(
-      `{"type":"fragment","fragment":{"content":${JSON.stringify(step.value.text)},"tokensCount":${step.value.tokens},` +
-        '"containsDrafted":false,"reasoningType":"none","isStructural":false}}',
-    )
+    for (const message of marks.messages(step.value)) channel.sendJson(message)
   }
 }
 

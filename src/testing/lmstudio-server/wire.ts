@@ -131,6 +131,8 @@ export interface PredictionSettings {
   readonly maxTokens: number | undefined
   readonly temperature: number | undefined
   readonly stop: readonly string[]
+  /** Whether tools were offered. */
+  readonly tools: boolean
   readonly overflow: 'stopAtLimit' | 'truncateMiddle' | 'rollingWindow'
   /** SDK 1.x marks `.complete()` by a layer that switches the template off. */
   readonly raw: boolean
@@ -145,6 +147,7 @@ export function predictionSettings(stack: KvConfigStack): PredictionSettings {
     maxTokens: max?.checked ? max.value : undefined,
     temperature: field(config, 'llm.prediction.temperature', z.number()),
     stop: field(config, 'llm.prediction.stopStrings', z.array(z.string())) ?? [],
+    tools: field(config, 'llm.prediction.tools', z.object({ type: z.string() }))?.type === 'toolArray',
     overflow: field(config, 'llm.prediction.contextOverflowPolicy', overflow) ?? 'truncateMiddle',
     raw: stack.layers.some(({ layerName }) => layerName === 'completeModeFormatting'),
   }
