@@ -5,7 +5,7 @@
  */
 
 /** The usual port, then those that the SDK scans. */
-const PORTS: readonly number[] = [1234, 41343, 52993, 16141, 39414, 22931]
+export const PORTS: readonly number[] = [1234, 41343, 52993, 16141, 39414, 22931]
 const PROTOCOLS: Readonly<Record<string, string>> = { 'ws:': 'ws:', 'http:': 'ws:', 'wss:': 'wss:', 'https:': 'wss:' }
 
 /** An address as the SDK takes it, `ws://host:port`; undefined for anything that it would refuse. */
@@ -30,8 +30,8 @@ export function isLoopback(baseUrl: string): boolean {
 }
 
 /** Where to look on this machine, best first. @param writtenPort the port that LM Studio wrote down */
-export function localAddresses(writtenPort: number | undefined): string[] {
-  const ports = writtenPort === undefined ? PORTS : [writtenPort, ...PORTS.filter((port) => port !== writtenPort)]
+export function localAddresses(writtenPort: number | undefined, usual: readonly number[] = PORTS): string[] {
+  const ports = writtenPort === undefined ? usual : [writtenPort, ...usual.filter((port) => port !== writtenPort)]
   return ports.map((port) => `ws://127.0.0.1:${port}`)
 }
 

@@ -6,18 +6,20 @@
 import { access, constants, readFile, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import path from 'node:path'
-import { portIn } from './address.ts'
+import { PORTS, portIn } from './address.ts'
 
 /** Where to look; a test gives its own. */
 export interface Machine {
   readonly home: string
   /** The search path of commands. */
   readonly path: string
+  /** Ports to try after the one that is written down. */
+  readonly ports: readonly number[]
 }
 
 /** This machine, as its user sees it. */
 export function thisMachine(): Machine {
-  return { home: homedir(), path: process.env.PATH ?? '' }
+  return { home: homedir(), path: process.env.PATH ?? '', ports: PORTS }
 }
 
 /** The folder of LM Studio: where the pointer file says, if that is there. */

@@ -59,7 +59,7 @@ export class Locator {
   /** Asks all addresses at once. */
   async #look(signal: AbortSignal): Promise<Findings> {
     const { baseUrl, probeMs } = this.#settings
-    const urls = baseUrl === undefined ? localAddresses(await writtenPort(this.#machine)) : [baseUrl]
+    const urls = baseUrl === undefined ? localAddresses(await writtenPort(this.#machine), this.#machine.ports) : [baseUrl]
     return new Map(await Promise.all(urls.map(async (url) => [url, await greeting(url, probeMs, signal)] as const)))
   }
 }
