@@ -35,6 +35,11 @@ const BY_SYSTEM_CODE: Readonly<Record<string, BackendErrorCode>> = {
 
 /** In order: the first that fits counts. */
 const BY_TEXT: readonly (readonly [RegExp, BackendErrorCode])[] = [
+  // What SDK 1.5 makes of the codes above, which it does not hand on.
+  [/cannot find a model with path/i, 'MAI_MODEL_NOT_FOUND'],
+  [/cannot find a model with (the given )?identifier|no loaded model satisfies|no model found that fits/i, 'MAI_MODEL_UNLOADED'],
+  [/(been|model) unloaded/i, 'MAI_MODEL_UNLOADED'],
+  [/wrong domain/i, 'MAI_REQUEST_INVALID'],
   [/failed to authenticate|failed to parse authentication/i, 'MAI_AUTH_REFUSED'],
   [/ECONNREFUSED/, 'MAI_BACKEND_UNREACHABLE'],
   [/websocket.*(closed|timed out|disposed|not open)|(connection|socket) (was )?closed|socket hang up|ECONNRESET/i, 'MAI_BACKEND_LOST'],
@@ -48,7 +53,6 @@ const BY_TEXT: readonly (readonly [RegExp, BackendErrorCode])[] = [
   [/out of memory|failed to allocate|unable to allocate/i, 'MAI_MODEL_CRASHED'],
   [/model has crashed|exit code/i, 'MAI_MODEL_CRASHED'],
   [/does not support (images|vision|image)|not a vision model|vision add-?on/i, 'MAI_REQUEST_INVALID'],
-  [/unloaded|no loaded model/i, 'MAI_MODEL_UNLOADED'],
   [/(model|identifier|path).*(not (found|loaded)|does not exist)|(cannot find|no) (a )?model/i, 'MAI_MODEL_NOT_FOUND'],
 ]
 
@@ -88,21 +92,15 @@ function meaning(error: unknown, text: string, doing: Doing): BackendErrorCode {
 
 /**
  * What an error says. In a terminal the SDK draws a box round its messages and wraps them;
- * what it drew is kept beside the message.
+ * what it drew is kept beside the message. Errors with a title go on with lists of models: only their beginning is told.
  */
 function told(error: unknown): string {
   if (!(error instanceof Error)) return typeof error === 'string' ? error : 'something that is not an error'
-  const title = errorField(error, 'title')
-  if (title !== undefined && displayCode(error) !== undefined) return `${title}${named(error)}`
   const message = errorField(error, 'lmstudioRawError') ?? error.message
-  return title === undefined || message.includes(title) ? message : `${title}: ${message}`
-}
-
-/** The model that `displayData` names. */
-function named(error: Error): string {
-  const data = displayData(error)
-  const name = data && (data.path ?? data.identifier)
-  return typeof name === 'string' ? ` (${name})` : ''
+  const title = errorField(error, 'title')
+  if (title === undefined) return message
+  const beginning = message.trim().split(/\n\s*\n/)[0] ?? ''
+  return beginning.includes(title) ? beginning : `${title}: ${beginning}`
 }
 
 function displayData(error: unknown): Record<string, unknown> | undefined {

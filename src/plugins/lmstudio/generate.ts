@@ -163,7 +163,8 @@ class Answer {
   }
 
   #deliver(piece: GenerationPiece): void {
-    if (this.#over) return
+    // Frames that came together are handed over in one go, the rest of them even after an abort.
+    if (this.#over || this.#signal.aborted) return
     this.#silence.alive()
     try {
       this.#sink(piece)

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { LLM, LLMLoadModelConfig } from '@lmstudio/sdk'
 import type { LoadProgress } from '../../chat/backend.ts'
 import { backendError } from '../../chat/failure.ts'
@@ -12,6 +13,8 @@ import { classify } from './errors.ts'
 import type { LmStudioSettings } from './options.ts'
 import type { Session } from './session.ts'
 
+/** How long to wait before looking again for an instance that somebody else is loading, in ms. */
+const TAKEN_PAUSE_MS = 200
 /** How long clearing up after a load may take, in ms. */
 const CLEAR_UP_MS = 1000
 
@@ -25,7 +28,8 @@ export interface LoadOrder {
 /** Resident after it resolves. @throws MaiError; the signal's reason */
 export async function load(session: Session, order: LoadOrder, limits: LmStudioSettings, signal: AbortSignal): Promise<LoadedInstance> {
   const config = loadConfig(order.settings, order.model.maxContextLength)
-  for (let again = false; ; again = true) {
+  const deadline = performance.now() + limits.loadIdleMs
+  for (;;) {
     const present = await loadedNow(session, limits.callMs, signal)
     const serves = present.find(
       ({ handle, contextLength }) => handle.modelKey === order.model.id && contextLength >= (config.contextLength ?? 0),
@@ -45,8 +49,9 @@ export async function load(session: Session, order: LoadOrder, limits: LmStudioS
       const contextLength = await bounded(handle.getContextLength(), 'say its context length', limits.callMs, signal)
       return { instanceId: identifier, model: order.model.key, contextLength }
     } catch (error) {
-      // Somebody else took the name in between, most likely with the same model.
-      if (again || !/identifier .*already/i.test(String(error))) throw error
+      // Somebody else is loading under this name, most likely the same model: it is waited for, not doubled.
+      if (!/identifier .*already/i.test(String(error)) || performance.now() > deadline) throw error
+      await delay(TAKEN_PAUSE_MS, undefined, { signal }).catch(() => signal.throwIfAborted())
     }
   }
 }
