@@ -18,6 +18,7 @@ import { type Connection, isGone } from './connection.ts'
 import { bounded } from './deadline.ts'
 import { canEstimate, toMemoryEstimate } from './estimate.ts'
 import { generate } from './generate.ts'
+import { type Machine, modelFile, thisMachine } from './home.ts'
 import { load, loadConfig, unlessGone } from './load.ts'
 import { toModels } from './models.ts'
 import type { LmStudioSettings } from './options.ts'
@@ -31,9 +32,11 @@ export class LmStudioBackend implements Backend {
   readonly abilities: BackendAbilities = { continuation: 'raw', loads: true }
   readonly #connection: Connection
   readonly #settings: LmStudioSettings
+  readonly #machine: Machine
 
-  constructor(connection: Connection, settings: LmStudioSettings) {
+  constructor(connection: Connection, settings: LmStudioSettings, machine: Machine = thisMachine()) {
     this.#connection = connection
+    this.#machine = machine
     this.#settings = settings
     this.remote = settings.baseUrl !== undefined && !isLoopback(settings.baseUrl)
     this.allowRemote = settings.allowRemote
@@ -51,8 +54,15 @@ export class LmStudioBackend implements Backend {
         downloaded,
         infos.filter((info) => info !== undefined),
         this.remote,
+        // A file of another machine is not the one of the same path here.
+        this.remote ? new Map() : await this.#files(downloaded.map((info) => info.path)),
       )
     })
+  }
+
+  async #files(listed: readonly string[]): Promise<Map<string, string>> {
+    const found = await Promise.all(listed.map(async (each) => [each, await modelFile(this.#machine, each)] as const))
+    return new Map(found.flatMap(([each, file]) => (file === undefined ? [] : [[each, file] as const])))
   }
 
   load(model: ModelInfo, settings: LoadSettings, onProgress: LoadProgress, signal: AbortSignal): Promise<LoadedInstance> {

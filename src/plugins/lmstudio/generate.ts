@@ -13,7 +13,7 @@ import { type FilePart, imageName, imagesOf, predictionConfig, toChat, toTools }
 import type { Session } from './session.ts'
 
 /** What each of LM Studio's reasons means. */
-export const FINISH: Readonly<Record<LLMPredictionStopReason, FinishReason>> = {
+const FINISH: Readonly<Record<LLMPredictionStopReason, FinishReason>> = {
   userStopped: 'cancelled',
   modelUnloaded: 'model-unloaded',
   failed: 'failed',

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { access, constants, readFile, stat } from 'node:fs/promises'
+import { access, constants, readFile, realpath, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { PORTS, portIn } from './address.ts'
@@ -35,6 +35,31 @@ export async function writtenPort(machine: Machine): Promise<number | undefined>
   return text === undefined ? undefined : portIn(text)
 }
 
+/**
+ * The real path of a model's file, by which two backends that see it know that it is one.
+ * @param listed as LM Studio lists it: below its folder of models
+ */
+export async function modelFile(machine: Machine, listed: string): Promise<string | undefined> {
+  const home = await lmStudioHome(machine)
+  const chosen = downloadsFolderIn((await textOf(path.join(home, 'settings.json'))) ?? '')
+  for (const folder of [chosen ?? path.join(home, 'models'), path.join(home, 'hub', 'models')]) {
+    const file = await realpath(path.resolve(folder, listed)).catch(() => undefined)
+    if (file !== undefined && (await isFile(file))) return file
+  }
+  return undefined
+}
+
+function downloadsFolderIn(text: string): string | undefined {
+  try {
+    const settings: unknown = JSON.parse(text)
+    const folder = typeof settings === 'object' && settings !== null && 'downloadsFolder' in settings ? settings.downloadsFolder : undefined
+    return typeof folder === 'string' && path.isAbsolute(folder) ? folder : undefined
+  } catch {
+    // No settings, or not as we know them: the usual folder remains.
+    return undefined
+  }
+}
+
 /** The command `lms`: on the search path, or in LM Studio's own folder. */
 export async function findLms(machine: Machine): Promise<string | undefined> {
   const name = process.platform === 'win32' ? 'lms.exe' : 'lms'
@@ -63,11 +88,17 @@ async function isFolder(file: string): Promise<boolean> {
   )
 }
 
+async function isFile(file: string): Promise<boolean> {
+  return stat(file).then(
+    (found) => found.isFile(),
+    () => false,
+  )
+}
+
 async function isProgram(file: string): Promise<boolean> {
-  try {
-    await access(file, constants.X_OK)
-    return (await stat(file)).isFile()
-  } catch {
-    return false
-  }
+  const may = access(file, constants.X_OK).then(
+    () => true,
+    () => false,
+  )
+  return (await may) && isFile(file)
 }

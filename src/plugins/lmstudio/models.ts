@@ -3,12 +3,19 @@
  *
  * @module
  */
-import path from 'node:path'
 import type { LLMInfo, LLMInstanceInfo } from '@lmstudio/sdk'
 import type { LoadedInstance, ModelInfo } from '../../chat/model.ts'
 
-/** Downloaded models with what is loaded of them. */
-export function toModels(downloaded: readonly LLMInfo[], loaded: readonly LLMInstanceInfo[], remote: boolean): ModelInfo[] {
+/**
+ * Downloaded models with what is loaded of them.
+ * @param files the real paths of files, by what LM Studio calls them
+ */
+export function toModels(
+  downloaded: readonly LLMInfo[],
+  loaded: readonly LLMInstanceInfo[],
+  remote: boolean,
+  files: ReadonlyMap<string, string>,
+): ModelInfo[] {
   return downloaded.map((info) => {
     const key = `lmstudio/${info.modelKey}`
     return {
@@ -23,7 +30,7 @@ export function toModels(downloaded: readonly LLMInfo[], loaded: readonly LLMIns
       architecture: info.architecture,
       maxContextLength: info.maxContextLength,
       abilities: { vision: info.vision, tools: info.trainedForToolUse, reasoning: false },
-      path: path.isAbsolute(info.path) ? info.path : undefined,
+      path: files.get(info.path),
       instances: loaded.filter((instance) => instance.modelKey === info.modelKey).map((instance) => toInstance(instance, key)),
     }
   })

@@ -107,13 +107,13 @@ const calls: [endpoint: string, call: (backend: Backend, model: ModelInfo, insta
 
 describe('every call', () => {
   it.each(calls)('that waits for %s has a time limit', async (endpoint, call) => {
-    const { backend, server } = await world({ models: [a] }, { callMs: 150 })
+    const { backend, server } = await world({ models: [a] }, { callMs: 700 })
     const model = await modelOf(backend, 'a')
     const instance = await backend.load(model, {}, () => {}, never())
     server.faults.add({ kind: 'hang-call', endpoint })
     const error = await failure(call(backend, model, instance))
     expect(error.code).toBe('MAI_BACKEND_TIMEOUT')
-    expect(error.message).toMatch(/LM Studio did not .+ within 150 ms/)
+    expect(error.message).toMatch(/LM Studio did not .+ within 700 ms/)
     expect(await backend.list(never())).toHaveLength(1)
   })
 
@@ -199,7 +199,7 @@ describe('a server that goes and comes back', () => {
   })
 
   it('is asked again after a call timed out, and kept when it answers', async () => {
-    const { backend, server, events } = await world({ models: [a] }, { callMs: 150 })
+    const { backend, server, events } = await world({ models: [a] }, { callMs: 700 })
     await backend.list(never())
     const before = server.connections
     server.faults.add({ kind: 'hang-call', endpoint: 'listDownloadedModels' })
@@ -210,7 +210,7 @@ describe('a server that goes and comes back', () => {
   })
 
   it('that takes calls and never answers does not hold up the next connection', async () => {
-    const { backend, server } = await world({ models: [a] }, { callMs: 100, autoStart: false })
+    const { backend, server } = await world({ models: [a] }, { callMs: 700, autoStart: false })
     await backend.list(never())
     server.faults.add({ kind: 'hang-call', endpoint: 'listLoaded' })
     await failure(backend.list(never()))

@@ -306,7 +306,7 @@ describe('an answer in trouble', () => {
   })
 
   it('that falls silent is given up and cancelled, in bounded time', async () => {
-    const { backend, server } = await world({ models: [a] }, { answerIdleMs: 200 })
+    const { backend, server } = await world({ models: [a] }, { answerIdleMs: 700 })
     const instance = await loaded(backend, 'a')
     server.faults.add({ kind: 'stall', afterFragments: 3 })
     const error = await failure(answer(backend, instance))

@@ -46,7 +46,8 @@ export async function open(options: LmStudioOptions, machine?: Machine): Promise
     apiVersion: 1,
     provides: ['backend'],
     options: lmStudioSchema,
-    setup: (ctx, settings) => void ctx.contribute('backend', new LmStudioBackend(new Connection(ctx, settings, machine), settings)),
+    setup: (ctx, settings) =>
+      void ctx.contribute('backend', new LmStudioBackend(new Connection(ctx, settings, machine), settings, machine)),
   })
   const kernel = createKernel({ plugins: [plugin(options)], lists: CHAT_LISTS, hooks: CHAT_HOOKS, mailboxes: CHAT_MAILBOXES })
   onTestFinished(() => kernel.close())

@@ -198,18 +198,18 @@ describe('a load that is broken off', () => {
   })
 
   it('because it makes no progress is given up, and leaves nothing loaded', async () => {
-    const { backend, server } = await world({ models: [a] }, { loadIdleMs: 200 })
+    const { backend, server } = await world({ models: [a] }, { loadIdleMs: 700 })
     const model = await modelOf(backend, 'a')
     server.faults.add({ kind: 'hang-load', atProgress: 0.3 })
     const error = await failure(backend.load(model, {}, () => {}, never()))
     expect(error.code).toBe('MAI_LOAD_TIMEOUT')
-    expect(error.message).toContain('loading a within 200 ms')
+    expect(error.message).toContain('loading a within 700 ms')
     expect(server.loaded()).toEqual([])
     expect((await backend.load(model, {}, () => {}, never())).instanceId).toBe('a')
   })
 
   it('but is slow and gets on, is waited for', async () => {
-    const { backend, server } = await world({ models: [a] }, { loadIdleMs: 2000 })
+    const { backend, server } = await world({ models: [a] }, { loadIdleMs: 7000 })
     const model = await modelOf(backend, 'a')
     server.faults.add({ kind: 'slow-load', ms: 3000 })
     expect((await backend.load(model, {}, () => {}, never())).instanceId).toBe('a')

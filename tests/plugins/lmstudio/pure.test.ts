@@ -210,7 +210,12 @@ describe('models', () => {
     }
     const instance = { modelKey: 'a/b', identifier: 'mine', contextLength: 2048 }
     // Only what is read; the rest of the SDK's types is beside the point.
-    const [model] = toModels([info as LLMInfo], [instance as LLMInstanceInfo, { ...instance, modelKey: 'other' } as LLMInstanceInfo], true)
+    const [model] = toModels(
+      [info as LLMInfo],
+      [instance as LLMInstanceInfo, { ...instance, modelKey: 'other' } as LLMInstanceInfo],
+      true,
+      new Map([['a/b.gguf', '/real/b.gguf']]),
+    )
     expect(model).toEqual({
       key: 'lmstudio/a/b',
       backend: 'lmstudio',
@@ -223,7 +228,7 @@ describe('models', () => {
       architecture: undefined,
       maxContextLength: 4096,
       abilities: { vision: true, tools: false, reasoning: false },
-      path: undefined,
+      path: '/real/b.gguf',
       instances: [{ instanceId: 'mine', model: 'lmstudio/a/b', contextLength: 2048 }],
     })
   })
