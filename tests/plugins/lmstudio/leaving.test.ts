@@ -4,7 +4,8 @@ import { scriptedEngine } from '../../../src/testing/scripted-engine.ts'
 import { child, loaded, never, temporaryFolder, world } from './harness.ts'
 
 const a = scriptedEngine({ key: 'a', answer: 'Hello there.' })
-const endless = scriptedEngine({ key: 'a', answer: 'word '.repeat(1_000_000) })
+/** Slow enough never to fill its window. */
+const endless = scriptedEngine({ key: 'a', answer: 'word '.repeat(4000), pace: { delayMs: 20 } })
 const b = scriptedEngine({ key: 'b', answer: '', loadMs: 60_000 })
 
 describe('a process with the plugin ends by itself, with nothing unhandled', { timeout: 60_000 }, () => {

@@ -5,7 +5,7 @@ import type { Machine } from '../../../src/plugins/lmstudio/home.ts'
 import { bareMachine, failure, never, open, ROOT, temporaryFolder } from './harness.ts'
 
 const JITI = path.join(ROOT, 'node_modules', 'jiti', 'lib', 'jiti-cli.mjs')
-const SERVE = path.join(ROOT, 'tests', 'plugins', 'lmstudio', 'serve.ts')
+const SERVE = path.join(ROOT, 'tests', 'plugins', 'lmstudio', 'server-child.ts')
 
 /** What a fake `lms` does for `lms daemon up` and `lms server start`; the body of a script, with `args` and `serve()`. */
 async function machineWith(body: string, inHome = false): Promise<{ machine: Machine; calls: () => Promise<string[]> }> {

@@ -1,6 +1,6 @@
 /**
  * What a fake `lms` starts: the stand-in server, which writes its port down as LM Studio does.
- * `serve.ts <home>`; its process id goes to `<home>/pid`.
+ * `server-child.ts <home>`; its process id goes to `<home>/pid`.
  *
  * @module
  */
