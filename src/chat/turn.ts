@@ -241,8 +241,10 @@ export class Turn {
       return hold
     } catch (error) {
       if (signal.aborted) throw error
-      const { memory } = traitsOf(error)
+      const { memory, kind } = traitsOf(error)
       const fact = toErrorFact(error)
+      // What was listed before the backend went says nothing now: ask, and wait for it, before the next candidate.
+      if (kind === 'backend-lost') this.#parts.catalogue.invalidate()
       this.#lastCause = error
       this.#attempts.push({ model: model.key, outcome: 'failed', code: fact.code, ms: now() - began })
       this.#failed.add(model.key)
