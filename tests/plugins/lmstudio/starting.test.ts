@@ -27,8 +27,9 @@ ${body}
   )
   await fs.chmod(file, 0o755)
   onTestFinished(async () => {
-    const pid = await fs.readFile(path.join(machine.home, 'pid'), 'utf8').catch(() => undefined)
-    if (pid !== undefined && lives(Number(pid))) process.kill(Number(pid), 'SIGKILL')
+    const pid = Number(await fs.readFile(path.join(machine.home, 'pid'), 'utf8').catch(() => 0))
+    // 0 would be this process and all its kin.
+    if (pid > 1 && lives(pid)) process.kill(pid, 'SIGKILL')
   })
   const calls = async (): Promise<string[]> => (await fs.readFile(log, 'utf8').catch(() => '')).split('\n').filter((line) => line !== '')
   return { machine: { ...machine, path: inHome ? '' : folder }, calls }
