@@ -37,8 +37,7 @@ export class Locator {
     }
     if (!this.#isHere) throw unreachable(findings, 'it is on another machine', 'Start it there, or correct baseUrl in mai.config.ts.')
     const lms = await findLms(this.#machine)
-    if (lms === undefined)
-      throw unreachable(findings, 'and `lms` is not installed', 'Install LM Studio, or open it and switch its server on.')
+    if (lms === undefined) throw unreachable(findings, 'and `lms` is not installed', 'Install LM Studio and run `lms server start`.')
     if (!this.#settings.autoStart) throw unreachable(findings, 'and autoStart is off', 'Run `lms server start`.')
     const failedAgo = performance.now() - (this.#startFailedAt ?? Number.NEGATIVE_INFINITY)
     if (failedAgo < START_PAUSE_MS) throw unreachable(findings, 'and starting it failed a moment ago', 'Run `lms server start`.')

@@ -97,8 +97,17 @@ async function attemptOf(
     // What `lms` started may hold these pipes open for ever.
     child.stdout.destroy()
     child.stderr.destroy()
-    if (!over) child.kill('SIGKILL')
+    if (!over && child.pid !== undefined) end(child.pid)
     child.unref()
+  }
+}
+
+/** By its id: a child that has ended without having said so yet has the id 0, which `child.kill` takes for this process and all its kin. */
+function end(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has just ended by itself.
   }
 }
 
