@@ -51,13 +51,21 @@ export function parseNvidia(csv: string): GpuSample[] {
 function askNvidia(timeout: number, signal: AbortSignal): Promise<string | undefined> {
   const query = ['--query-gpu=name,memory.total,memory.free', '--format=csv,noheader,nounits']
   return new Promise((resolve, reject) => {
-    execFile('nvidia-smi', query, { timeout, signal, windowsHide: true, killSignal: 'SIGKILL' }, (error, stdout) => {
+    // Not through its `signal` option: for a program that is missing, Node 20 would kill whatever process id it finds in
+    // uninitialised memory, 0 (ourselves and all our kin) among them.
+    const stop = (): void => {
+      if (child.pid !== undefined) child.kill('SIGKILL')
+    }
+    const child = execFile('nvidia-smi', query, { timeout, windowsHide: true, killSignal: 'SIGKILL' }, (error, stdout) => {
+      signal.removeEventListener('abort', stop)
       if (error === null) resolve(stdout)
       else if (error.code === 'ENOENT' || error.code === 'EACCES') resolve(undefined)
       // It is there, but has no driver to talk to: no device either.
       else if (typeof error.code === 'number') resolve('')
       else reject(error)
     })
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
   })
 }
 
