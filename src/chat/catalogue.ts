@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { distance } from 'fastest-levenshtein'
 import { isMaiError, toErrorFact } from '../core/errors.ts'
 import type { PluginContext } from '../core/plugin.ts'
 import { within } from '../core/scope.ts'
 import type { Backend } from './backend.ts'
 import { backendError, chatErrors } from './failure.ts'
 import type { LoadedInstance, ModelInfo, ModelKey } from './model.ts'
+import { nearest } from './nearest.ts'
 import type { BackendStatus } from './status.ts'
 
 /** Bound on one backend's list; starting an engine may be part of it. */
@@ -153,17 +153,4 @@ function merged(models: readonly ModelInfo[]): Map<ModelKey, ModelInfo> {
     byKey.set(model.key, model)
   }
   return byKey
-}
-
-/** Up to three of `names` that a person may have meant by `text`. */
-export function nearest(text: string, names: readonly string[]): string[] {
-  const wanted = text.toLowerCase()
-  const tail = (name: string): string => name.slice(name.indexOf('/') + 1)
-  const gap = (name: string): number => Math.min(distance(wanted, name.toLowerCase()), distance(wanted, tail(name).toLowerCase()))
-  const containing = names.filter((name) => name.toLowerCase().includes(wanted))
-  if (containing.length > 0) return containing.slice(0, 3)
-  return [...names]
-    .filter((name) => gap(name) <= Math.max(2, text.length * 0.6))
-    .sort((a, b) => gap(a) - gap(b))
-    .slice(0, 3)
 }

@@ -4,8 +4,7 @@
  *
  * @module
  */
-import { Builtins, Cli } from 'clipanion'
-import { nearest } from '../chat/catalogue.ts'
+import { Cli, type Command, type CommandClass } from 'clipanion'
 import { VERSION } from '../chat/version.ts'
 import { AskCommand } from './commands/ask.ts'
 import { ChatCommand } from './commands/chat.ts'
@@ -15,8 +14,9 @@ import { ModelsCommand, ModelsLoadCommand, ModelsShowCommand, ModelsUnloadComman
 import { SessionsCommand, SessionsDeleteCommand, SessionsShowCommand } from './commands/sessions.ts'
 import { StatusCommand } from './commands/status.ts'
 import { SwitchCommand } from './commands/switch.ts'
+import { overview } from './overview.ts'
 
-const COMMANDS = [
+const COMMANDS: readonly CommandClass[] = [
   AskCommand,
   ChatCommand,
   StatusCommand,
@@ -31,36 +31,63 @@ const COMMANDS = [
   ConfigPathCommand,
   PluginsCommand,
   InitCommand,
-  Builtins.HelpCommand,
-  Builtins.VersionCommand,
 ]
 
 // A reader that leaves early is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+process.exitCode = await main(process.argv.slice(2))
 
-const cli = new Cli({
-  binaryLabel: 'Mai',
-  binaryName: 'mai',
-  binaryVersion: VERSION,
-  enableColors: process.stdout.isTTY === true && !process.env.NO_COLOR,
-})
-for (const command of COMMANDS) cli.register(command)
-
-const args = process.argv.slice(2)
-const names = COMMANDS.flatMap((command) => command.paths ?? []).map(([name = '']) => name)
-const [first = ''] = args
-if (first !== '' && !first.startsWith('-') && !names.includes(first)) {
-  const near = nearest(first, [...new Set(names.filter((name) => !name.startsWith('-')))])
-  process.stderr.write(
-    `mai: There is no command "${first}".\n     ${near.length > 0 ? `Did you mean ${near.join(' or ')}?` : 'See mai --help.'}\n`,
-  )
-  process.exitCode = 2
-} else {
-  try {
-    const command = cli.process(args.length === 0 ? ['--help'] : args)
-    process.exitCode = await cli.run(command, { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr })
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
-    process.exitCode = 2
+/** @returns the exit code */
+async function main(args: readonly string[]): Promise<number> {
+  const [first = '--help'] = args
+  if (/^(-h|--help|help)$/.test(first)) process.stdout.write(overview(COMMANDS, VERSION))
+  else if (/^(-v|--version)$/.test(first)) process.stdout.write(`${VERSION}\n`)
+  else {
+    // The parser's work grows with the commands it knows: it is told of those that the first word names.
+    const named = COMMANDS.filter((command) => command.paths?.some(([name]) => name === first))
+    return named.length > 0
+      ? run(named, args)
+      : unknownCommand(
+          first,
+          COMMANDS.flatMap((command) => command.paths?.map(([name = '']) => name) ?? []),
+          args,
+        )
   }
+  return 0
+}
+
+async function run(commands: readonly CommandClass[], args: readonly string[]): Promise<number> {
+  const cli = new Cli({
+    binaryLabel: 'Mai',
+    binaryName: 'mai',
+    binaryVersion: VERSION,
+    enableColors: process.stdout.isTTY === true && !process.env.NO_COLOR && !args.includes('--no-color'),
+  })
+  for (const command of commands) cli.register(command)
+  let command: Command
+  try {
+    command = cli.process([...args])
+  } catch (error) {
+    const [first = '', second = ''] = args
+    const seconds = commands.flatMap((known) => known.paths ?? []).flatMap(([, name]) => name ?? [])
+    if (seconds.length > 0 && /^\w/.test(second) && !seconds.includes(second)) return unknownCommand(second, seconds, args, first)
+    return usageError(error instanceof Error ? error.message : String(error), undefined, args)
+  }
+  return cli.run(command, { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr })
+}
+
+async function unknownCommand(name: string, names: readonly string[], args: readonly string[], group = ''): Promise<number> {
+  const { nearest } = await import('../chat/nearest.ts')
+  const near = nearest(name, [...new Set(names)]).map((found) => `${group} ${found}`.trim())
+  const cure = near.length > 0 ? `Did you mean ${near.join(' or ')}?` : 'See mai --help.'
+  const problem = name.startsWith('-') ? 'Options come after a command' : `There is no command${group && ` of ${group}`}`
+  return usageError(`${problem}: "${name}".`, cure, args)
+}
+
+/** Says what is wrong with the command line; as JSON where that was asked for. @returns the exit code */
+function usageError(message: string, cure: string | undefined, args: readonly string[]): number {
+  if (args.includes('--json') || args.includes('--stream-json')) {
+    process.stdout.write(`${JSON.stringify({ error: { code: 'MAI_CLI_USAGE', message, ...(cure && { cure }) } }, null, 2)}\n`)
+  } else process.stderr.write(`mai: ${message}\n${cure ? `     ${cure}\n` : ''}`)
+  return 2
 }
