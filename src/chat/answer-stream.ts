@@ -10,10 +10,16 @@ import type { ReplyPiece } from './reply.ts'
 
 type Step = IteratorResult<ReplyPiece, undefined>
 
+/** A piece that nobody has taken yet. */
+interface Waiting {
+  readonly type: ReplyPiece['type']
+  text: string
+}
+
 /** Append-only; ended once, by `end` or `fail`. */
 export class AnswerStream implements AsyncIterable<ReplyPiece> {
   readonly #onAbandoned: () => void
-  #waiting: ReplyPiece[] = []
+  readonly #waiting: Waiting[] = []
   #consumer: { resolve(step: Step): void; reject(error: unknown): void } | undefined
   #ended = false
   #error: unknown
@@ -32,7 +38,7 @@ export class AnswerStream implements AsyncIterable<ReplyPiece> {
       return
     }
     const last = this.#waiting.at(-1)
-    if (last?.type === type) this.#waiting[this.#waiting.length - 1] = { type, text: last.text + text }
+    if (last?.type === type) last.text += text
     else this.#waiting.push({ type, text })
   }
 

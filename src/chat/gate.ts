@@ -21,7 +21,9 @@ interface Watching {
 
 /** Guards one attempt at an answer. */
 export class Gate {
-  #raw: string
+  /** Raw text that is not released: joined to what went before, each look at it would cost the length of the answer. */
+  #held = ''
+  /** Characters before it. */
   #released: number
   #watching: Watching[] = []
   #struggle: Struggle | undefined
@@ -29,7 +31,6 @@ export class Gate {
 
   /** @param onBroken told of a watcher that threw; it is dropped for this answer */
   constructor(watchers: readonly Watcher[], start: AnswerStart, onBroken: (watcher: string, error: unknown) => void) {
-    this.#raw = start.already
     this.#released = start.already.length
     this.#onBroken = onBroken
     for (const watcher of watchers) {
@@ -49,7 +50,7 @@ export class Gate {
   /** Takes raw text. @returns what the person may see now */
   push(text: string, now: number): string {
     if (this.#struggle) return ''
-    this.#raw += text
+    this.#held += text
     if (this.#watching.length > 0) this.#judge((watch) => watch.push(text, now))
     return this.#release(false)
   }
@@ -90,7 +91,7 @@ export class Gate {
 
   #release(ended: boolean): string {
     if (this.#struggle) return ''
-    let limit = this.#raw.length
+    let limit = this.#released + this.#held.length
     for (const { suspectFrom } of this.#watching) {
       if (suspectFrom !== undefined && suspectFrom < limit) limit = suspectFrom
     }
@@ -99,14 +100,15 @@ export class Gate {
 
   /** Never ends inside a surrogate pair: its first half waits for the second. */
   #releaseTo(limit: number): string {
-    const last = this.#raw.charCodeAt(limit - 1)
+    const last = this.#held.charCodeAt(limit - this.#released - 1)
     return this.#slice(last >= 0xd800 && last <= 0xdbff ? limit - 1 : limit)
   }
 
   #slice(limit: number): string {
     if (limit <= this.#released) return ''
-    const text = this.#raw.slice(this.#released, limit)
-    this.#released = limit
+    const text = this.#held.slice(0, limit - this.#released)
+    this.#held = this.#held.slice(text.length)
+    this.#released += text.length
     return text
   }
 }

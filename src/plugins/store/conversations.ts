@@ -8,8 +8,8 @@ import { chatErrors } from '../../chat/failure.ts'
 import type { Message, Part, Role, Session, Span } from '../../chat/message.ts'
 import type { Store } from '../../chat/store.ts'
 import type { Database } from './database.ts'
+import { noteUnindexed } from './indexing.ts'
 import { decode, encode } from './json.ts'
-import { indexText } from './search-text.ts'
 import type { Connection } from './sqlite.ts'
 
 /** The store's part for conversations. */
@@ -113,7 +113,7 @@ export function conversations(database: Database): Conversations {
             reason,
           ])
         }
-        db.run('INSERT INTO messages_fts (rowid, body) VALUES (?, ?)', [seq, indexText(parts)])
+        noteUnindexed(db, seq)
         db.run('UPDATE sessions SET message_count = message_count + 1, updated_at = max(updated_at, ?) WHERE num = ?', [time, session])
         return { ...message, seq }
       }),

@@ -90,6 +90,10 @@ CREATE TABLE models (
   time INTEGER NOT NULL
 ) WITHOUT ROWID;
 `,
+  `
+-- Messages that are stored and not yet in messages_fts.
+CREATE TABLE unindexed (seq INTEGER PRIMARY KEY REFERENCES messages (seq) ON DELETE CASCADE);
+`,
 ]
 
 /**

@@ -6,6 +6,7 @@
 import type { Store } from '../../chat/store.ts'
 import { MESSAGE_COLUMNS, type MessageRow, rowLimit, toMessage } from './conversations.ts'
 import type { Database } from './database.ts'
+import { indexMessages } from './indexing.ts'
 import { queryTerms } from './search-text.ts'
 import type { Connection } from './sqlite.ts'
 
@@ -19,10 +20,12 @@ interface HitRow extends MessageRow {
   readonly rank: number
 }
 
-export function search(database: Database): Pick<Store, 'search'> {
+/** @param onIndexError told when new messages cannot be indexed; those indexed before are found all the same */
+export function search(database: Database, onIndexError: (error: unknown) => void): Pick<Store, 'search'> {
   return {
-    search: (query, { sessionId, limit = DEFAULT_LIMIT } = {}) =>
-      database.read((db) => {
+    async search(query, { sessionId, limit = DEFAULT_LIMIT } = {}) {
+      await indexMessages(database).catch(onIndexError)
+      return database.read((db) => {
         const terms = queryTerms(query)
         const session = sessionId === undefined ? undefined : sessionNumber(db, sessionId)
         if (terms.length === 0 || (sessionId !== undefined && session === undefined)) return []
@@ -31,7 +34,8 @@ export function search(database: Database): Pick<Store, 'search'> {
           if (rows.length > 0) return rows.map((row) => ({ message: toMessage(row), score: -row.rank }))
         }
         return []
-      }),
+      })
+    },
   }
 }
 

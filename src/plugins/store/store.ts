@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Store } from '../../chat/store.ts'
 import { conversations, removeDeleted } from './conversations.ts'
 import { Database, type DatabaseOptions } from './database.ts'
+import { indexMessages } from './indexing.ts'
 import { log, pruneLog } from './log.ts'
 import { type Processes, systemProcesses } from './processes.ts'
 import { search } from './search.ts'
@@ -32,6 +33,9 @@ export interface OpenStore extends Store {
 /** The log may be pruned once a day; a long-lived process asks this often, in ms. */
 const UPKEEP_EVERY_MS = 6 * 60 * 60 * 1000
 
+/** New messages are indexed so long after the first of them, in ms: not while an answer ends. */
+const INDEX_AFTER_MS = 100
+
 /** Upkeep while closing takes at most about so long, in ms; the rest goes the next day. */
 const CLOSING_UPKEEP_MS = 50
 
@@ -44,11 +48,12 @@ export function createStore(options: StoreOptions): OpenStore {
 
   const tidy = async (signal: AbortSignal): Promise<void> => {
     try {
+      await indexMessages(database, signal)
       await removeDeleted(database, signal)
       await pruneLog(database, now(), signal)
     } catch (error) {
       // While closing nobody listens any more; what is left is for the next process.
-      if (!stop.signal.aborted) onUpkeepError?.(error)
+      failed(error)
     }
   }
   const upkeep = (): void => {
@@ -59,11 +64,27 @@ export function createStore(options: StoreOptions): OpenStore {
     if (!stop.signal.aborted) timer = setTimeout(upkeep, ms).unref()
   }
   const database = new Database({ ...rest, onOpen: () => schedule(upkeepAfterMs) })
+  const talk = conversations(database)
+  const failed = (error: unknown): void => {
+    if (!stop.signal.aborted) onUpkeepError?.(error)
+  }
+  let indexing: NodeJS.Timeout | undefined
+  const indexSoon = (): void => {
+    indexing ??= setTimeout(() => {
+      indexing = undefined
+      void indexMessages(database, stop.signal).catch(failed)
+    }, INDEX_AFTER_MS).unref()
+  }
 
   return {
     location: options.file,
-    ...conversations(database),
-    ...search(database),
+    ...talk,
+    async appendMessage(message, spans) {
+      const stored = await talk.appendMessage(message, spans)
+      indexSoon()
+      return stored
+    },
+    ...search(database, failed),
     ...log(database, now),
     ...shared(
       database,
@@ -73,6 +94,7 @@ export function createStore(options: StoreOptions): OpenStore {
     async close() {
       stop.abort()
       clearTimeout(timer)
+      clearTimeout(indexing)
       // A process that lives for one command gets no other moment.
       if (timer && !running) running = tidy(AbortSignal.timeout(CLOSING_UPKEEP_MS))
       // Another process may hold the lock: closing does not wait for upkeep as long as for a message.

@@ -275,11 +275,14 @@ describe('a full disk', () => {
 
   it('gives a clear error, keeps what was acknowledged, and can still be read and written again', async () => {
     const store = await openStore({ maxPages: 100 })
-    const written = await fill(store)
+    await store.createSession(session)
+    await store.appendMessage(message('s', 'found before'))
+    expect(await store.search('found')).toHaveLength(1)
+    const written = 1 + (await fill(store))
     expect(written).toBeGreaterThan(10)
     expect(await store.messages('s')).toHaveLength(written)
     expect(await store.countMessages('s')).toBe(written)
-    expect(await store.search('filling')).not.toEqual([])
+    expect(await store.search('found'), 'what was indexed before').toHaveLength(1)
     await expect(store.appendMessage(message('s', 'x'.repeat(1e6)))).rejects.toMatchObject({ code: 'MAI_STORE_FULL' })
     await expect(
       store.appendRecord({ run: 'x'.repeat(1e6), time: 1, type: 'pin.changed', payload: { model: null } }),
@@ -291,6 +294,8 @@ describe('a full disk', () => {
     await store.appendMessage(message('s', 'small'))
     expect(await store.countMessages('s')).toBe(written - 9)
     expect((await store.messages('s'))[0]?.id).not.toBe(oldest?.id)
+    for (const { id } of (await store.messages('s')).slice(0, -5)) await store.deleteMessage(id)
+    expect(await store.search('small filling'), 'what could not be indexed').toHaveLength(5)
   })
 
   it('of real bytes behaves the same, where one can be mounted', async (context) => {

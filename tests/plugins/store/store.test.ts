@@ -1,10 +1,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { CHAT_HOOKS, CHAT_LISTS } from '../../../src/chat/events.ts'
 import type { Part } from '../../../src/chat/message.ts'
 import { createKernel } from '../../../src/core/kernel.ts'
 import { store as storePlugin } from '../../../src/plugins/store/index.ts'
+import { Connection } from '../../../src/plugins/store/sqlite.ts'
 import { message, openStore, temporaryFile, temporaryFolder } from './harness.ts'
 
 const session = { id: 's', title: 'A talk', time: 500 }
@@ -151,6 +152,7 @@ describe('messages', () => {
     const { id, seq } = await store.appendMessage(message('s', 'withdrawn', { time: 2000 }), [
       { start: 0, end: 1, model: 'x/y', reason: '' },
     ])
+    expect(await store.search('withdrawn')).toHaveLength(1)
     await store.deleteMessage(id)
     await store.deleteMessage(id)
     expect(await store.messages('s')).toHaveLength(1)
@@ -171,6 +173,19 @@ describe('messages', () => {
 })
 
 describe('search', () => {
+  it('finds what was written just now, and what is never searched is indexed in the background', async () => {
+    const file = await temporaryFile()
+    const store = await openStore({ file })
+    await store.createSession(session)
+    await store.appendMessage(message('s', 'pears'))
+    expect(await store.search('pears')).toHaveLength(1)
+    await store.appendMessage(message('s', 'plums'))
+    const db = await Connection.open(file, 1000)
+    onTestFinished(() => db.close())
+    await vi.waitFor(() => expect(db.all('SELECT rowid FROM messages_fts WHERE messages_fts MATCH ?', ['plums'])).toHaveLength(1), 10_000)
+    expect(db.all('SELECT seq FROM unindexed')).toEqual([])
+  })
+
   it('finds by any word, best first, inside one session or in all', async () => {
     const store = await openStore()
     await store.createSession(session)
