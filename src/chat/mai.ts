@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Disposer, EventType, Listener } from '../core/events.ts'
 import { createKernel, type Kernel } from '../core/kernel.ts'
+import { type BlockingTwin, DEFAULT_SYNC_MS, LONGEST_SYNC_MS, type SyncOptions, syncErrors } from './blocking.ts'
 import { CHAT_HOOKS, CHAT_LISTS, CHAT_MAILBOXES } from './events.ts'
 import { chatErrors } from './failure.ts'
 import { type Message, type Part, type Session, textOf } from './message.ts'
@@ -28,6 +29,8 @@ export interface SessionChoice {
 
 /** Characters of the first message that become a session's title. */
 const TITLE_LENGTH = 60
+/** Messages that one turn can have: the person's, and tool calls with their results. */
+const UNDO_LIMIT = 200
 /** Longest wait for answers to end at shutdown, in ms. */
 const SHUTDOWN_LIMIT_MS = 5000
 
@@ -36,8 +39,10 @@ export class Mai implements AsyncDisposable {
   readonly kernel: Kernel
   readonly models: ModelManager
   readonly store: Store
-  readonly #limits: TurnSettings
+  /** Limits of every turn. */
+  readonly limits: TurnSettings
   readonly #configFile: string | undefined
+  readonly #blocking: BlockingTwin | undefined
   readonly #running: Map<string, { readonly turn: Turn; readonly ended: Promise<unknown> }> = new Map()
   #sessionId: string | undefined
   #closing: Promise<void> | undefined
@@ -45,12 +50,13 @@ export class Mai implements AsyncDisposable {
   /** @internal use {@link createMai} */
   constructor(kernel: Kernel, settings: MaiSettings, now: () => number) {
     this.kernel = kernel
-    this.#limits = { ...DEFAULT_TURN, ...settings.turn }
+    this.limits = { ...DEFAULT_TURN, ...settings.turn }
     this.#configFile = settings.configFile
+    this.#blocking = settings.blocking
     this.store = kernel.context.use('store')
     kernel.context.use('context')
     kernel.context.use('resources')
-    this.models = new ModelManager(kernel.context, settings, this.#limits, randomUUID(), now)
+    this.models = new ModelManager(kernel.context, settings, this.limits, randomUUID(), now)
   }
 
   /** Listens to an event for as long as Mai lives. */
@@ -129,12 +135,51 @@ export class Mai implements AsyncDisposable {
     }
   }
 
+  /**
+   * Answers a message while this thread stands still: no timer, stream or signal handler of it runs meanwhile.
+   * For scripts; a thread of its own opens the same configuration. Everything else should use {@link processMessage}.
+   * @throws MaiError as {@link processMessage}; `MAI_SYNC_BUSY`, `MAI_SYNC_TIMEOUT`, `MAI_SYNC_UNAVAILABLE`
+   *
+   * @example
+   * const mai = await openMai()
+   * console.log(mai.processMessageSync('Why is the sky blue?').text)
+   */
+  processMessageSync(input: MessageInput, options: SyncOptions = {}): Reply {
+    if (this.#closing) throw chatErrors.closed()
+    if (!this.#blocking) throw syncErrors.unavailable()
+    const { timeLimitMs = DEFAULT_SYNC_MS, sessionId = this.#sessionId, ...sending } = options
+    if (!(timeLimitMs >= 1 && timeLimitMs <= LONGEST_SYNC_MS)) throw syncErrors.limit(timeLimitMs)
+    if (sessionId !== undefined && this.#running.has(sessionId)) throw syncErrors.busy(sessionId)
+    const parts: readonly Part[] = typeof input === 'string' ? [{ type: 'text', text: input }] : input
+    this.#check(parts)
+    const reply = this.#blocking.answer(parts, { ...sending, ...(sessionId === undefined ? {} : { sessionId }), timeLimitMs })
+    this.#sessionId ??= reply.sessionId
+    return reply
+  }
+
   /** Messages of a session in ascending order, the newest `limit` before `before` (a `seq`). */
   async getConversationHistory(
     options: { readonly sessionId?: string; readonly limit?: number; readonly before?: number } = {},
   ): Promise<readonly Message[]> {
     const { sessionId = this.#sessionId, ...page } = options
     return sessionId === undefined ? [] : this.store.messages(sessionId, page)
+  }
+
+  /**
+   * Takes back the newest turn of a session: its message, and what was answered.
+   * @returns the message's parts, to be asked again; undefined when nothing was said yet
+   * @throws MaiError `MAI_SESSION_BUSY`
+   */
+  async undoTurn(options: { readonly sessionId?: string } = {}): Promise<readonly Part[] | undefined> {
+    const { sessionId = this.#sessionId } = options
+    if (sessionId === undefined) return undefined
+    if (this.#running.has(sessionId)) throw chatErrors.sessionBusy(sessionId)
+    const newest = await this.store.messages(sessionId, { limit: UNDO_LIMIT })
+    const turnId = newest.at(-1)?.turnId
+    const turn = newest.filter((message) => message.turnId === turnId)
+    // The answer first: a message without its answer is what an interruption leaves too.
+    for (const { id } of turn.toReversed()) await this.store.deleteMessage(id)
+    return turn.find(({ role }) => role === 'user')?.parts
   }
 
   /** Everything, freshly asked of backends, store and machine. */
@@ -193,7 +238,7 @@ export class Mai implements AsyncDisposable {
       (sum, part) => sum + ('text' in part ? Buffer.byteLength(part.text) : 'data' in part ? part.data.length : 0),
       0,
     )
-    if (bytes > this.#limits.maxMessageBytes) throw chatErrors.messageTooLarge(bytes, this.#limits.maxMessageBytes)
+    if (bytes > this.limits.maxMessageBytes) throw chatErrors.messageTooLarge(bytes, this.limits.maxMessageBytes)
     if (!parts.some((part) => (part.type === 'text' ? part.text.trim() !== '' : true))) throw chatErrors.emptyMessage()
   }
 
@@ -226,6 +271,7 @@ export class Mai implements AsyncDisposable {
     await Promise.race([Promise.all(running.map(({ ended }) => ended)), limit])
     await Promise.race([this.models.close(), limit])
     clearTimeout(timer)
+    this.#blocking?.close()
     await this.kernel.close()
   }
 }

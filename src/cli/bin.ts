@@ -14,6 +14,7 @@ import { ModelsCommand, ModelsLoadCommand, ModelsShowCommand, ModelsUnloadComman
 import { SessionsCommand, SessionsDeleteCommand, SessionsShowCommand } from './commands/sessions.ts'
 import { StatusCommand } from './commands/status.ts'
 import { SwitchCommand } from './commands/switch.ts'
+import { watchOutput } from './leaving.ts'
 import { overview } from './overview.ts'
 
 const COMMANDS: readonly CommandClass[] = [
@@ -33,8 +34,7 @@ const COMMANDS: readonly CommandClass[] = [
   InitCommand,
 ]
 
-// A reader that leaves early is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+watchOutput()
 process.exitCode = await main(process.argv.slice(2))
 
 /** @returns the exit code */

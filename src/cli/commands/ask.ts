@@ -1,19 +1,23 @@
 /** `mai ask`: one answer to standard output. */
 import { Command, Option } from 'clipanion'
+import type { Mai } from '../../chat/mai.ts'
 import type { Part } from '../../chat/message.ts'
-import type { ReplyStream } from '../../chat/reply.ts'
+import type { Reply, ReplyStream } from '../../chat/reply.ts'
 import { errorJson, errorText, exitCodeOf } from '../exit.ts'
-import { neutralise } from '../neutralise.ts'
+import { leave, SIGNAL_CODES } from '../leaving.ts'
 import { TalkCommand } from '../talk.ts'
+import { isTerminal } from '../terminal/colour.ts'
 
 export class AskCommand extends TalkCommand {
   static override paths = [['ask']]
   static override usage = Command.Usage({
     description: 'One answer to standard output',
-    details: 'Piped standard input is added to the message as material.',
+    details: 'Piped standard input is added to the message as material. Ctrl-C stops the answer; what was said is kept in the session.',
     examples: [
       ['Ask', 'mai ask "Why is the sky blue?"'],
       ['About a file', 'mai ask "Summarise this" < notes.txt'],
+      ['Go on with the latest session', 'mai ask --continue "And in short?"'],
+      ['For scripts', 'mai ask --json "Name a colour" | jq -r .text'],
     ],
   })
   override json: boolean = Option.Boolean('--json', false, { description: 'One JSON value instead of text' })
@@ -21,65 +25,68 @@ export class AskCommand extends TalkCommand {
   words: string[] = Option.Rest()
 
   async run(): Promise<number> {
-    const parts = await this.#parts()
+    const options = this.sendOptions()
+    const images = await this.images()
     return this.withMai(async (mai) => {
+      const material = await this.#material(mai)
       await this.openSession(mai)
-      const stream = mai.streamMessage(parts, this.sendOptions())
-      const interrupt = (): void => stream.cancel()
-      process.once('SIGINT', interrupt)
+      const stream = mai.streamMessage([{ type: 'text', text: this.words.join(' ') }, ...material, ...images], options)
+      this.onInterrupt = () => {
+        this.onInterrupt = () => leave(SIGNAL_CODES.SIGINT, true)
+        stream.cancel()
+      }
       try {
-        await this.#show(stream)
-        return await this.#end(stream)
+        await this.#show(mai, stream)
+        return this.#end(await stream.reply)
       } catch (error) {
         return this.#failed(stream, error)
-      } finally {
-        process.off('SIGINT', interrupt)
       }
     })
   }
 
-  async #parts(): Promise<Part[]> {
-    const typed: Part[] = [{ type: 'text', text: this.words.join(' ') }]
-    const stdin = this.context.stdin as NodeJS.ReadStream
-    const chunks: Buffer[] = []
-    if (!stdin.isTTY) for await (const chunk of stdin) chunks.push(Buffer.from(chunk))
-    // NUL bytes end a text in many places; a replacement character keeps the rest.
-    const material = Buffer.concat(chunks).toString('utf8').replaceAll('\0', '\ufffd')
-    if (material.includes('\ufffd'))
-      this.context.stderr.write('mai: standard input is not all text; what could not be read was replaced.\n')
-    const piped: Part[] = material.trim() === '' ? [] : [{ type: 'text', text: material, origin: 'material' }]
-    return [...typed, ...piped, ...(await this.images())]
+  protected override fail(error: unknown): void {
+    if (this.streamJson) this.#line({ type: 'done', error: errorJson(error) })
+    else super.fail(error)
   }
 
-  async #show(stream: ReplyStream): Promise<void> {
-    const { stdout } = this.context
-    const onTty = (stdout as NodeJS.WriteStream).isTTY === true
-    for await (const { type, text } of stream) {
-      if (this.streamJson) stdout.write(`${JSON.stringify({ type, text })}\n`)
-      else if (!this.json && type === 'text') stdout.write(onTty ? neutralise(text) : text)
+  async #material(mai: Mai): Promise<Part[]> {
+    const { stdin } = this.context
+    if (isTerminal(stdin)) return []
+    const { readMaterial } = await import('../chat/material.ts')
+    const { text, damaged } = await readMaterial(stdin as NodeJS.ReadStream, mai.limits.maxMessageBytes)
+    if (damaged) this.notice('standard input is not all text; what could not be read was replaced.')
+    return text.trim() === '' ? [] : [{ type: 'text', text, origin: 'material' }]
+  }
+
+  async #show(mai: Mai, stream: ReplyStream): Promise<void> {
+    if (this.json) return
+    if (this.streamJson) {
+      for await (const { type, text } of stream) this.#line({ type, text })
+      return
     }
+    const { showAnswer } = await import('../chat/show-answer.ts')
+    await showAnswer(mai, stream, this.answerPlace, this.statusScreen)
   }
 
-  async #end(stream: ReplyStream): Promise<number> {
-    const reply = await stream.reply
-    const { text, reasoning, model, backend, remote, finishReason, usage, attempts, switches, sessionId, turnId, timing } = reply
+  #end(reply: Reply): number {
+    const { text, reasoning, model, backend, remote, finishReason, usage, attempts, switches, sessionId, turnId } = reply
     const result = { text, reasoning, model, backend, remote, finishReason, usage, attempts, switches, sessionId, turnId }
     if (this.json) this.print(result)
-    else if (this.streamJson) this.context.stdout.write(`${JSON.stringify({ type: 'done', ...result })}\n`)
-    else this.context.stdout.write('\n')
-    if (this.verbose) {
-      this.context.stderr.write(
-        `${model}: first text after ${timing.firstTextMs ?? '–'} ms, ${timing.tokensPerSecond?.toFixed(1) ?? '–'} tokens/s\n`,
-      )
-    }
-    return finishReason === 'cancelled' ? 130 : 0
+    else if (this.streamJson) this.#line({ type: 'done', ...result })
+    this.sayTiming(reply)
+    return finishReason === 'cancelled' ? SIGNAL_CODES.SIGINT : 0
   }
 
   #failed(stream: ReplyStream, error: unknown): number {
     const result = { error: errorJson(error), ...stream.report() }
     if (this.json) this.print(result)
-    else if (this.streamJson) this.context.stdout.write(`${JSON.stringify({ type: 'done', ...result })}\n`)
-    else this.context.stderr.write(`${stream.report().text === '' ? '' : '\n'}${errorText(error)}`)
+    else if (this.streamJson) this.#line({ type: 'done', ...result })
+    else this.context.stderr.write(errorText(error))
     return exitCodeOf(error)
+  }
+
+  /** Halves of a surrogate pair in two pieces stay what they are, as escapes: joined they make a character. */
+  #line(value: unknown): void {
+    this.context.stdout.write(`${JSON.stringify(value)}\n`)
   }
 }

@@ -1,102 +1,80 @@
 /** `mai chat`: a conversation, typed or piped line by line. */
-import { createInterface } from 'node:readline'
 import { Command } from 'clipanion'
 import type { Mai } from '../../chat/mai.ts'
+import type { ChatInput } from '../chat/input.ts'
 import { errorText, exitCodeOf } from '../exit.ts'
-import { neutralise } from '../neutralise.ts'
+import { neutraliseLine } from '../neutralise.ts'
 import { TalkCommand } from '../talk.ts'
-
-const HELP =
-  '/model  the model in use\n/switch <key>|auto  pin a model, or let Mai choose\n/exit  leave (Ctrl-D)\n"""  begins and ends a message of several lines\n'
+import { dimmed, isTerminal } from '../terminal/colour.ts'
 
 export class ChatCommand extends TalkCommand {
   static override paths = [['chat']]
   static override usage = Command.Usage({
     description: 'A conversation',
-    details: 'Ctrl-C stops an answer and keeps the session; twice on an empty line leaves.',
+    details: `
+      Ctrl-C stops an answer and keeps the session; twice at an empty prompt leaves. ↑ finds what was typed before, also in earlier runs.
+
+      A paste of several lines is one message, and so is what stands between two lines of \`"""\`; Alt-Enter begins a new line.
+      \`/help\` lists the commands: \`/model\`, \`/switch\`, \`/status\`, \`/sessions\`, \`/retry\`, \`/undo\`, \`/save\`, \`/exit\`.
+
+      From a pipe, each line is a message.
+    `,
     examples: [
       ['Talk', 'mai chat'],
       ['Go on where you were', 'mai chat --continue'],
+      ['About a picture', 'mai chat --image map.png'],
+      ['Several questions at once', 'mai chat < questions.txt'],
     ],
   })
 
   async run(): Promise<number> {
+    const options = this.sendOptions()
+    const attached = await this.images()
     return this.withMai(async (mai) => {
       await this.openSession(mai)
-      const { stdin, stdout, stderr } = this.context
-      const tty = (stdin as NodeJS.ReadStream).isTTY === true
-      const lines = createInterface({ input: stdin, terminal: tty, ...(tty ? { output: stdout, prompt: '> ' } : {}) })
-      let answering: { cancel(): void } | undefined
-      let hinted = false
-      const interrupt = (): void => {
-        if (answering) return answering.cancel()
-        if (hinted || !tty) return lines.close()
-        hinted = true
-        stderr.write('\nCtrl-C again, or Ctrl-D, leaves.\n')
-        lines.prompt()
-      }
-      lines.on('SIGINT', interrupt)
-      process.on('SIGINT', interrupt)
-      let block: string[] | undefined
-      let code = 0
-      if (tty) lines.prompt()
+      const [{ Conversation }, input] = await Promise.all([import('../chat/conversation.ts'), this.#input(mai)])
+      this.onInterrupt = () => input.interrupt()
       try {
-        for await (const line of lines) {
-          hinted = false
-          if (line.trim() === '"""' || block) {
-            if (line.trim() !== '"""') block?.push(line)
-            else if (!block) block = []
-            else {
-              const text = block.join('\n')
-              block = undefined
-              code = await this.#answer(mai, text, (stream) => (answering = stream))
-            }
-          } else if (line.startsWith('/')) {
-            if (!(await this.#command(mai, line.trim()))) break
-          } else if (line.trim() !== '') code = await this.#answer(mai, line, (stream) => (answering = stream))
-          answering = undefined
-          if (tty) lines.prompt()
-        }
+        if (input.interactive) await this.#greet(mai)
+        return await new Conversation({
+          mai,
+          input,
+          options,
+          attached,
+          place: this.answerPlace,
+          statusScreen: this.statusScreen,
+          hint: (text) => void (this.quiet || !input.interactive || this.context.stderr.write(dimmed(text, this.escapes(this.context.stderr)))),
+          fail: (error) => {
+            this.context.stderr.write(errorText(error))
+            return exitCodeOf(error)
+          },
+          timing: (reply) => this.sayTiming(reply),
+        }).run()
       } finally {
-        process.off('SIGINT', interrupt)
-        lines.close()
+        input.close()
       }
-      return tty ? 0 : code
     })
   }
 
-  async #answer(mai: Mai, text: string, began: (stream: { cancel(): void } | undefined) => void): Promise<number> {
-    const { stdout, stderr } = this.context
-    const onTty = (stdout as NodeJS.WriteStream).isTTY === true
-    const stream = mai.streamMessage(text, this.sendOptions())
-    began(stream)
-    try {
-      for await (const piece of stream) if (piece.type === 'text') stdout.write(onTty ? neutralise(piece.text) : piece.text)
-      await stream.reply
-      stdout.write('\n')
-      return 0
-    } catch (error) {
-      stderr.write(`\n${errorText(error)}`)
-      return exitCodeOf(error)
-    } finally {
-      began(undefined)
+  /** The line editor where its escape sequences are allowed, else plain lines. */
+  async #input(mai: Mai): Promise<ChatInput> {
+    const { stdin, stdout } = this.context
+    const onTerminal = isTerminal(stdin) && this.onTerminal
+    if (onTerminal && this.escapes(stdout)) {
+      const { openPrompt } = await import('../chat/open-prompt.ts')
+      return openPrompt((text) => this.notice(text))
     }
+    const { linesOf, PlainInput } = await import('../chat/plain-input.ts')
+    const lines = linesOf(stdin as NodeJS.ReadStream, mai.limits.maxMessageBytes)
+    return new PlainInput(lines, onTerminal ? (prompt) => void stdout.write(prompt) : undefined)
   }
 
-  /** @returns whether the conversation goes on */
-  async #command(mai: Mai, line: string): Promise<boolean> {
-    const { stdout, stderr } = this.context
-    const [name, argument] = line.split(/\s+/)
-    if (name === '/exit') return false
-    try {
-      if (name === '/model') stdout.write(`${neutralise(mai.getStatus().model ?? 'none yet')}\n`)
-      else if (name === '/switch' && argument) {
-        const model = await mai.models.pin(argument === 'auto' ? undefined : argument)
-        stdout.write(model ? `pinned ${neutralise(model)}\n` : 'Mai chooses again\n')
-      } else stdout.write(HELP)
-    } catch (error) {
-      stderr.write(errorText(error))
-    }
-    return true
+  /** Two lines at most. */
+  async #greet(mai: Mai): Promise<void> {
+    if (this.quiet) return
+    const { sessionId } = mai.getStatus()
+    const session = sessionId === undefined ? undefined : await mai.store.getSession(sessionId)
+    const going = session ? `Going on with “${neutraliseLine(session.title)}”, ${session.messageCount} messages.\n` : ''
+    this.context.stdout.write(dimmed(`${going}/help lists the commands, Ctrl-D leaves.\n\n`, this.escapes(this.context.stdout)))
   }
 }
