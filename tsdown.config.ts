@@ -16,7 +16,8 @@ const MARK = /__mai_entry__\(([^)]+)\)/g
 const siblingFiles = {
   name: 'sibling-files',
   transform(code: string, id: string) {
-    if (!code.includes('import.meta.url') || id.includes('node_modules')) return undefined
+    // Not `import.meta.url` in quotes: the loader of this file would put its own address there.
+    if (!code.includes('new URL(') || id.includes('node_modules')) return undefined
     return code.replace(SIBLING, (whole, relative: string) => {
       const target = path.resolve(path.dirname(id), relative)
       const entry = path.relative('src', target).replaceAll(path.sep, '/')

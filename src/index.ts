@@ -6,6 +6,7 @@
 // `export *` where third parties merge into interfaces: an alias would break their `declare module 'mai'`.
 
 export * from './chat/backend.ts'
+export * from './chat/blocking.ts'
 export * from './chat/context.ts'
 export * from './chat/events.ts'
 export * from './chat/extensions.ts'

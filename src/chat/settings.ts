@@ -4,6 +4,7 @@
  * @module
  */
 import type { Plugin } from '../core/plugin.ts'
+import type { BlockingTwin } from './blocking.ts'
 import type { ModelSettings } from './model.ts'
 
 /** Limits of one turn. */
@@ -42,4 +43,6 @@ export interface MaiSettings {
   readonly unloadOnExit?: boolean
   /** The configuration file these came from, for the status. */
   readonly configFile?: string
+  /** What answers `processMessageSync`; a Mai without one refuses it. */
+  readonly blocking?: BlockingTwin
 }

@@ -11,6 +11,7 @@ import { logging } from '../plugins/logging/index.ts'
 import { resources } from '../plugins/resources/index.ts'
 import { store } from '../plugins/store/index.ts'
 import { switching } from '../plugins/switching/index.ts'
+import { blockingTwin } from './blocking.ts'
 import { configErrors } from './errors.ts'
 import { type ConfigPlace, loadConfig } from './load.ts'
 import type { MaiConfig } from './schema.ts'
@@ -26,11 +27,13 @@ export interface OpenOptions extends ConfigPlace {
 
 /** Loads the configuration and boots Mai. @throws MaiError */
 export async function openMai(options: OpenOptions = {}): Promise<Mai> {
+  const { verbose: _, cwd = process.cwd(), ...place } = options
   const { config, file } = await loadConfig(options)
   const plugins = mergedPlugins(config, defaultPlugins(options.verbose ?? false))
   const { models, turn, unloadOnExit } = config
   return createMai({
     plugins,
+    blocking: blockingTwin({ ...place, cwd }),
     ...(models ? { models } : {}),
     ...(turn ? { turn } : {}),
     ...(unloadOnExit === undefined ? {} : { unloadOnExit }),
