@@ -47,7 +47,10 @@ export class PromptInput implements ChatInput {
     // The editor hears what is emitted here by hand, at once: a line never comes before its keys.
     const keys = Object.assign(new Readable({ read() {} }), { setRawMode: (mode: boolean) => this.#setRawMode(mode) })
     this.#keyboard = new Keyboard({
-      keys: (text) => void (this.#closed || keys.emit('data', Buffer.from(text))),
+      keys: (text) => {
+        // One by one: several at once Node's editor appends to the line wherever the cursor stands, and miscounts rows.
+        for (const character of text) if (!this.#closed) keys.emit('data', Buffer.from(character))
+      },
       paste: (text) => this.#insert(text),
       interrupt: () => this.onInterrupt?.(),
       suspend: () => this.#suspend(),
