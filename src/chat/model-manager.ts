@@ -12,7 +12,7 @@ import type { Decision, Needs, SelectionRequest } from './policy.ts'
 import type { Reply } from './reply.ts'
 import { Residency } from './residency.ts'
 import type { MaiSettings, TurnSettings } from './settings.ts'
-import { candidates, settingsFor } from './situation.ts'
+import { candidates, memoryOf, settingsFor } from './situation.ts'
 import type { BackendStatus, CurrentModelStatus, ModelRow } from './status.ts'
 import type { Store } from './store.ts'
 import { Turn, type TurnInput, type TurnParts } from './turn.ts'
@@ -98,6 +98,20 @@ export class ModelManager {
   async resolve(text: string): Promise<ModelInfo> {
     await this.#catalogue.ensure()
     return this.#catalogue.resolve(text)
+  }
+
+  /** Memory that loading a model would take: the backend's own estimate, else one from its size. @throws MaiError `MAI_UNKNOWN_MODEL` */
+  async estimateMemory(
+    key: string,
+    options: { readonly contextLength?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<{ readonly model: ModelKey; readonly contextLength: number; readonly memory: MemoryEstimate }> {
+    const model = await this.resolve(key)
+    const candidate = (await this.#question('query', PLAIN_NEEDS, {})).candidates.find((c) => c.model === model.key)
+    const contextLength = options.contextLength ?? candidate?.plannedContextLength ?? model.maxContextLength
+    const settings = { ...settingsFor(model, this.#settings.models ?? {}), contextLength }
+    const signal = options.signal ?? this.#ctx.signal
+    const own = await this.#catalogue.backendOf(model).estimateMemory?.(model, settings, signal)
+    return { model: model.key, contextLength, memory: own ?? memoryOf(model, contextLength, this.#estimates) }
   }
 
   /** What the policy would choose now; nothing is loaded. */

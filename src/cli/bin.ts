@@ -8,13 +8,23 @@ import { Cli, type Command, type CommandClass } from 'clipanion'
 import { VERSION } from '../chat/version.ts'
 import { AskCommand } from './commands/ask.ts'
 import { ChatCommand } from './commands/chat.ts'
-import { ConfigPathCommand, PluginsCommand } from './commands/config.ts'
+import { ConfigPathCommand, ConfigShowCommand, ConfigValidateCommand } from './commands/config.ts'
 import { InitCommand } from './commands/init.ts'
-import { ModelsCommand, ModelsLoadCommand, ModelsShowCommand, ModelsUnloadCommand } from './commands/models.ts'
-import { SessionsCommand, SessionsDeleteCommand, SessionsShowCommand } from './commands/sessions.ts'
+import { ModelsCommand, ModelsEstimateCommand, ModelsLoadCommand, ModelsShowCommand, ModelsUnloadCommand } from './commands/models.ts'
+import { PluginsCommand } from './commands/plugins.ts'
+import {
+  SessionsCommand,
+  SessionsDeleteCommand,
+  SessionsExportCommand,
+  SessionsImportCommand,
+  SessionsSearchCommand,
+  SessionsShowCommand,
+} from './commands/sessions.ts'
 import { StatusCommand } from './commands/status.ts'
 import { SwitchCommand } from './commands/switch.ts'
+import { jsonText } from './json-text.ts'
 import { watchOutput } from './leaving.ts'
+import { neutralise } from './neutralise.ts'
 import { overview } from './overview.ts'
 
 const COMMANDS: readonly CommandClass[] = [
@@ -23,13 +33,19 @@ const COMMANDS: readonly CommandClass[] = [
   StatusCommand,
   ModelsCommand,
   ModelsShowCommand,
+  ModelsEstimateCommand,
   ModelsLoadCommand,
   ModelsUnloadCommand,
   SwitchCommand,
   SessionsCommand,
   SessionsShowCommand,
+  SessionsSearchCommand,
+  SessionsExportCommand,
+  SessionsImportCommand,
   SessionsDeleteCommand,
   ConfigPathCommand,
+  ConfigShowCommand,
+  ConfigValidateCommand,
   PluginsCommand,
   InitCommand,
 ]
@@ -87,7 +103,7 @@ async function unknownCommand(name: string, names: readonly string[], args: read
 /** Says what is wrong with the command line; as JSON where that was asked for. @returns the exit code */
 function usageError(message: string, cure: string | undefined, args: readonly string[]): number {
   if (args.includes('--json') || args.includes('--stream-json')) {
-    process.stdout.write(`${JSON.stringify({ error: { code: 'MAI_CLI_USAGE', message, ...(cure && { cure }) } }, null, 2)}\n`)
-  } else process.stderr.write(`mai: ${message}\n${cure ? `     ${cure}\n` : ''}`)
+    process.stdout.write(jsonText({ error: { code: 'MAI_CLI_USAGE', message, cure } }))
+  } else process.stderr.write(neutralise(`mai: ${message}\n${cure ? `     ${cure}\n` : ''}`))
   return 2
 }

@@ -35,7 +35,9 @@ export function statusLines(status: SystemStatus): string[] {
     ['memory', `${used(memory.totalBytes - memory.availableBytes, memory.totalBytes)}, ${level}`],
     ...gpus.map((gpu) => ['gpu', `${used(gpu.totalBytes - gpu.freeBytes, gpu.totalBytes)}, ${gpu.name}`] as const),
     ['cpu', `${bar(cpu.load)} ${percent(cpu.load)} of ${cpu.cores} cores`],
-    ...(battery ? [['battery', `${bar(battery.percent / 100)} ${battery.percent} %${battery.discharging ? ', discharging' : ''}`] as const] : []),
+    ...(battery
+      ? [['battery', `${bar(battery.percent / 100)} ${battery.percent} %${battery.discharging ? ', discharging' : ''}`] as const]
+      : []),
     ...status.backends.map(
       (b) =>
         [
@@ -54,7 +56,6 @@ export function statusSummary({ model, loaded, resources }: SystemStatus, time: 
   const { memory, cpu, level } = resources
   const share = 1 - memory.availableBytes / memory.totalBytes
   const names = loaded.map((instance) => instance.model).join(', ') || 'nothing'
-  return neutraliseLine(
-    `${new Date(time).toISOString()}  ${model ?? 'no model'}  memory ${percent(share)} ${level}  cpu ${percent(cpu.load)}  loaded ${names}`,
-  )
+  const machine = `memory ${percent(share)} ${level}  cpu ${percent(cpu.load)}`
+  return `${new Date(time).toISOString()}  ${neutraliseLine(model ?? 'no model')}  ${machine}  loaded ${neutraliseLine(names)}`
 }

@@ -31,7 +31,9 @@ export function decoded(bytes: Buffer): Material {
   const text = new TextDecoder(encodingOf(bytes)).decode(bytes)
   // Text has no NUL; pictures, archives and programs do, early.
   if (text.includes('\0')) {
-    throw new MaiError('MAI_USAGE', 'Standard input is not text.', { cure: 'Attach a picture with --image; extract the text of other files first.' })
+    throw new MaiError('MAI_USAGE', 'Standard input is not text.', {
+      cure: 'Attach a picture with --image; extract the text of other files first.',
+    })
   }
   return { text, damaged: text.includes('\ufffd') }
 }

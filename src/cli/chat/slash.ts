@@ -10,7 +10,7 @@ import { MaiError } from '../../core/errors.ts'
 import { neutraliseLine } from '../neutralise.ts'
 import { markdownOf, sessionLine } from '../session-view.ts'
 import { statusLines } from '../status-view.ts'
-import { padded } from '../terminal/width.ts'
+import { definitions } from '../terminal/width.ts'
 
 /** Sessions that `/sessions` shows. */
 const SESSIONS_SHOWN = 10
@@ -41,11 +41,9 @@ const COMMANDS: readonly SlashCommand[] = [
   {
     name: 'help',
     summary: 'this list',
-    async run({ say }) {
+    async run({ say, columns }) {
       const rows = COMMANDS.map(({ name, argument, summary }) => [`/${name}${argument ? ` ${argument}` : ''}`, summary] as const)
-      const width = Math.max(...rows.map(([usage]) => usage.length))
-      say(rows.map(([usage, summary]) => `${padded(usage, width)}  ${summary}\n`).join(''))
-      say(`${padded('"""', width)}  begins and ends a message of several lines\n`)
+      say(definitions([...rows, ['"""', 'begins and ends a message of several lines']], columns))
       return undefined
     },
   },
@@ -134,7 +132,10 @@ export const SLASH_NAMES: readonly string[] = COMMANDS.map(({ name }) => `/${nam
 export async function runSlash(name: string, argument: string, context: SlashContext): Promise<boolean> {
   const command = COMMANDS.find((known) => known.name === name)
   if (command) return (await command.run(context, argument)) ?? false
-  const near = nearest(name, SLASH_NAMES.map((known) => known.slice(1))).map((found) => `/${found}`)
+  const near = nearest(
+    name,
+    SLASH_NAMES.map((known) => known.slice(1)),
+  ).map((found) => `/${found}`)
   throw new MaiError('MAI_UNKNOWN_COMMAND', `There is no command /${name}.`, {
     cure: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : '/help lists the commands.',
     details: { name, nearest: near },

@@ -4,6 +4,7 @@ import type { Mai } from '../../chat/mai.ts'
 import type { Part } from '../../chat/message.ts'
 import type { Reply, ReplyStream } from '../../chat/reply.ts'
 import { errorJson, errorText, exitCodeOf } from '../exit.ts'
+import { jsonLine } from '../json-text.ts'
 import { leave, SIGNAL_CODES } from '../leaving.ts'
 import { TalkCommand } from '../talk.ts'
 import { isTerminal } from '../terminal/colour.ts'
@@ -85,8 +86,7 @@ export class AskCommand extends TalkCommand {
     return exitCodeOf(error)
   }
 
-  /** Halves of a surrogate pair in two pieces stay what they are, as escapes: joined they make a character. */
   #line(value: unknown): void {
-    this.context.stdout.write(`${JSON.stringify(value)}\n`)
+    this.context.stdout.write(jsonLine(value))
   }
 }

@@ -43,7 +43,8 @@ export class ChatCommand extends TalkCommand {
           attached,
           place: this.answerPlace,
           statusScreen: this.statusScreen,
-          hint: (text) => void (this.quiet || !input.interactive || this.context.stderr.write(dimmed(text, this.escapes(this.context.stderr)))),
+          hint: (text) =>
+            void (this.quiet || !input.interactive || this.context.stderr.write(dimmed(text, this.escapes(this.context.stderr)))),
           fail: (error) => {
             this.context.stderr.write(errorText(error))
             return exitCodeOf(error)

@@ -1,5 +1,4 @@
 /** `mai init`: write a commented configuration. */
-import { writeFile } from 'node:fs/promises'
 import { Command } from 'clipanion'
 import { MaiError } from '../../core/errors.ts'
 import { MaiCommand } from '../base.ts'
@@ -24,6 +23,7 @@ export class InitCommand extends MaiCommand {
   static override usage = Command.Usage({ description: 'Write a commented mai.config.ts', examples: [['Write', 'mai init']] })
 
   async run(): Promise<number> {
+    const { writeFile } = await import('node:fs/promises')
     const file = 'mai.config.ts'
     await writeFile(file, EXAMPLE, { flag: 'wx' }).catch((cause: NodeJS.ErrnoException) => {
       const why = cause.code === 'EEXIST' ? `${file} exists already.` : `${file} cannot be written: ${cause.message}`

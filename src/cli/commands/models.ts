@@ -1,42 +1,48 @@
-/** `mai models`: what there is, and loading by hand. */
+/** `mai models`: what there is, what it needs, and loading by hand. */
 import { Command, Option } from 'clipanion'
+import type { ModelRow } from '../../chat/status.ts'
 import { MaiError } from '../../core/errors.ts'
 import { MaiCommand } from '../base.ts'
-import { neutralise } from '../neutralise.ts'
+import { neutralise, neutraliseLine } from '../neutralise.ts'
+import { type Progress, progressText } from '../terminal/progress.ts'
+import { StatusLine } from '../terminal/status-line.ts'
+import { table } from '../terminal/width.ts'
 
 const gib = (bytes: number | undefined): string => (bytes === undefined ? '–' : `${(bytes / 2 ** 30).toFixed(1)} GiB`)
 
+/** @throws MaiError `MAI_USAGE` for what is no number of tokens */
+function tokens(text: string | undefined): { readonly contextLength?: number } {
+  if (text === undefined) return {}
+  const contextLength = Number(text)
+  if (Number.isInteger(contextLength) && contextLength > 0) return { contextLength }
+  throw new MaiError('MAI_USAGE', `--context wants a number of tokens, not "${text}".`, { cure: 'Write --context 8192, say.' })
+}
+
+/** Cells of a row of the list. */
+function cells({ model, fits, state }: ModelRow): string[] {
+  const { key, backend, sizeBytes, quantisation, maxContextLength } = model
+  const row = [key, backend, gib(sizeBytes), quantisation?.name ?? '–', String(maxContextLength), fits ? 'yes' : 'no', state]
+  return row.map(neutraliseLine)
+}
+
 export class ModelsCommand extends MaiCommand {
   static override paths = [['models'], ['models', 'list']]
-  static override usage = Command.Usage({ description: 'All models: size, window, whether they fit', examples: [['List', 'mai models']] })
+  static override usage = Command.Usage({
+    description: 'All models: size, window, whether they fit',
+    examples: [
+      ['List', 'mai models'],
+      ['For scripts', "mai models --json | jq -r '.[] | select(.fits) | .key'"],
+    ],
+  })
   override json: boolean = Option.Boolean('--json', false, { description: 'One JSON value' })
 
   async run(): Promise<number> {
     return this.withMai(async (mai) => {
       const rows = await mai.models.rows()
-      if (this.json) {
-        this.print(rows.map(({ model, ...rest }) => ({ ...model, ...rest })))
-        return 0
-      }
-      const table = rows.map(({ model, fits, state }) => [
-        model.key,
-        gib(model.sizeBytes),
-        model.quantisation?.name ?? '–',
-        String(model.maxContextLength),
-        fits ? 'fits' : 'too big now',
-        state,
-      ])
-      const all = [['KEY', 'SIZE', 'QUANT', 'WINDOW', 'MEMORY', 'STATE'], ...table]
-      const widths = all[0]?.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0))) ?? []
-      for (const row of all)
-        this.context.stdout.write(
-          `${neutralise(
-            row
-              .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-              .join('  ')
-              .trimEnd(),
-          )}\n`,
-        )
+      if (this.json) this.print(rows.map(({ model, ...rest }) => ({ ...model, ...rest })))
+      else
+        for (const line of table([['KEY', 'BACKEND', 'SIZE', 'QUANT', 'WINDOW', 'FITS NOW', 'STATE'], ...rows.map(cells)]))
+          this.say(`${line}\n`)
       return 0
     })
   }
@@ -52,9 +58,36 @@ export class ModelsShowCommand extends MaiCommand {
     return this.withMai(async (mai) => {
       const model = await mai.models.resolve(this.key)
       if (this.json) this.print(model)
-      else
-        for (const [name, value] of Object.entries(model))
-          this.context.stdout.write(`${name.padEnd(18)}${neutralise(JSON.stringify(value) ?? '–')}\n`)
+      else for (const [name, value] of Object.entries(model)) this.say(`${name.padEnd(18)}${neutralise(JSON.stringify(value) ?? '–')}\n`)
+      return 0
+    })
+  }
+}
+
+export class ModelsEstimateCommand extends MaiCommand {
+  static override paths = [['models', 'estimate']]
+  static override usage = Command.Usage({
+    description: 'Memory that loading a model would take',
+    details: 'Says where the figure comes from: the backend itself, or the size of the model.',
+    examples: [['Estimate', 'mai models estimate llama-3.2-1b --context 32768']],
+  })
+  override json: boolean = Option.Boolean('--json', false, { description: 'One JSON value' })
+  contextLength: string | undefined = Option.String('--context', { description: 'Window, in tokens' })
+  key: string = Option.String()
+
+  async run(): Promise<number> {
+    const options = tokens(this.contextLength)
+    return this.withMai(async (mai) => {
+      const { model, contextLength, memory } = await mai.models.estimateMemory(this.key, options)
+      const { availableBytes } = (await mai.models.getCurrentModelStatus()).resources.memory
+      const fits = memory.totalBytes <= availableBytes
+      if (this.json) this.print({ model, contextLength, ...memory, availableBytes, fits })
+      else {
+        const { weightsBytes, kvBytes, computeBytes, totalBytes, source, confidence } = memory
+        this.say(`${neutraliseLine(model)} with ${contextLength} tokens: ${gib(totalBytes)}; ${gib(availableBytes)} are free\n`)
+        this.say(`weights ${gib(weightsBytes)}, KV cache ${gib(kvBytes)}, computing ${gib(computeBytes)}\n`)
+        this.say(`source: ${source}, confidence ${Math.round(confidence * 100)} %\n`)
+      }
       return 0
     })
   }
@@ -64,19 +97,34 @@ export class ModelsLoadCommand extends MaiCommand {
   static override paths = [['models', 'load']]
   static override usage = Command.Usage({
     description: 'Load a model',
+    details: 'Ctrl-C ends the load, and leaves nothing in memory.',
     examples: [['Load', 'mai models load llama-3.2-1b --context 8192']],
   })
+  override json: boolean = Option.Boolean('--json', false, { description: 'One JSON value' })
   contextLength: string | undefined = Option.String('--context', { description: 'Window, in tokens' })
   key: string = Option.String()
 
   async run(): Promise<number> {
-    const contextLength = this.contextLength === undefined ? undefined : Number(this.contextLength)
-    if (contextLength !== undefined && !(Number.isInteger(contextLength) && contextLength > 0)) {
-      throw new MaiError('MAI_USAGE', '--context wants a number of tokens.', { cure: 'Write --context 8192, say.' })
-    }
+    const options = tokens(this.contextLength)
     return this.withMai(async (mai) => {
-      const instance = await mai.models.loadModel(this.key, contextLength === undefined ? {} : { contextLength })
-      this.context.stdout.write(`loaded ${neutralise(instance.model)} with ${instance.contextLength} tokens\n`)
+      const line = new StatusLine(this.statusScreen)
+      const began = Date.now()
+      let progress: Progress = { began, fraction: 0, at: began }
+      const paint = (): void => line.show(progressText(`loading ${this.key}`, progress, Date.now()))
+      const clock = setInterval(paint, 250)
+      const onProgress = (fraction: number): void => {
+        progress = { began, fraction, at: Date.now() }
+        paint()
+      }
+      try {
+        const instance = await mai.models.loadModel(this.key, { ...options, onProgress })
+        line.clear()
+        if (this.json) this.print(instance)
+        else this.say(`loaded ${neutraliseLine(instance.model)} with ${instance.contextLength} tokens\n`)
+      } finally {
+        clearInterval(clock)
+        line.clear()
+      }
       return 0
     })
   }
@@ -85,12 +133,14 @@ export class ModelsLoadCommand extends MaiCommand {
 export class ModelsUnloadCommand extends MaiCommand {
   static override paths = [['models', 'unload']]
   static override usage = Command.Usage({ description: 'Unload a model', examples: [['Unload', 'mai models unload llama-3.2-1b']] })
+  override json: boolean = Option.Boolean('--json', false, { description: 'One JSON value' })
   key: string = Option.String()
 
   async run(): Promise<number> {
     return this.withMai(async (mai) => {
-      const count = await mai.models.unloadModel(this.key)
-      this.context.stdout.write(count === 0 ? 'it was not loaded\n' : `unloaded ${count}\n`)
+      const unloaded = await mai.models.unloadModel(this.key)
+      if (this.json) this.print({ unloaded })
+      else this.say(unloaded === 0 ? 'it was not loaded\n' : `unloaded ${unloaded}\n`)
       return 0
     })
   }

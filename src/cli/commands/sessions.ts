@@ -1,46 +1,140 @@
 /** `mai sessions`: past conversations. */
 import { Command, Option } from 'clipanion'
 import { textOf } from '../../chat/message.ts'
+import { MaiError } from '../../core/errors.ts'
 import { MaiCommand } from '../base.ts'
-import { neutralise } from '../neutralise.ts'
+import { neutraliseLine } from '../neutralise.ts'
+import { markdownOf, messageText, sessionLine, timeText } from '../session-view.ts'
+import { columnsOf } from '../terminal/colour.ts'
+import { fitted } from '../terminal/width.ts'
 
-export class SessionsCommand extends MaiCommand {
+const ALL = { limit: Number.POSITIVE_INFINITY }
+
+/** A command that shows sessions. */
+abstract class SessionsBase extends MaiCommand {
+  override json: boolean = Option.Boolean('--json', false, { description: 'One JSON value' })
+
+  /** Lines are cut to a terminal, and whole in a pipe. */
+  protected get columns(): number {
+    return this.onTerminal ? columnsOf(this.context.stdout) : Number.POSITIVE_INFINITY
+  }
+}
+
+export class SessionsCommand extends SessionsBase {
   static override paths = [['sessions'], ['sessions', 'list']]
   static override usage = Command.Usage({ description: 'All sessions, the latest first', examples: [['List', 'mai sessions']] })
-  override json: boolean = Option.Boolean('--json', false, { description: 'One JSON value' })
 
   async run(): Promise<number> {
     return this.withMai(async (mai) => {
       const sessions = await mai.store.listSessions()
       if (this.json) this.print(sessions)
+      else for (const session of sessions) this.say(`${sessionLine(session, this.columns)}\n`)
+      return 0
+    })
+  }
+}
+
+export class SessionsShowCommand extends SessionsBase {
+  static override paths = [['sessions', 'show']]
+  static override usage = Command.Usage({
+    description: 'What was said',
+    details: 'An id may be shortened to its beginning.',
+    examples: [['Show', 'mai sessions show 1a2b']],
+  })
+  id: string = Option.String()
+
+  async run(): Promise<number> {
+    return this.withMai(async (mai) => {
+      const session = await mai.openSession({ id: this.id })
+      const messages = await mai.getConversationHistory(ALL)
+      if (this.json) this.print({ ...session, messages })
+      else for (const message of messages) this.say(messageText(message))
+      return 0
+    })
+  }
+}
+
+export class SessionsSearchCommand extends SessionsBase {
+  static override paths = [['sessions', 'search']]
+  static override usage = Command.Usage({
+    description: 'Messages that hold these words, the best first',
+    examples: [['Search', 'mai sessions search "sourdough starter"']],
+  })
+  words: string[] = Option.Rest({ required: 1 })
+
+  async run(): Promise<number> {
+    return this.withMai(async (mai) => {
+      const hits = await mai.store.search(this.words.join(' '))
+      if (this.json) this.print(hits)
       else
-        for (const { id, title, messageCount, updatedAt } of sessions) {
-          const when = new Date(updatedAt).toISOString().slice(0, 16).replace('T', ' ')
-          this.context.stdout.write(`${id}  ${when}  ${String(messageCount).padStart(4)}  ${neutralise(title)}\n`)
+        for (const { message } of hits) {
+          const { sessionId, role, time, parts } = message
+          this.say(`${fitted(`${sessionId}  ${timeText(time)}  ${role}: ${neutraliseLine(textOf(parts))}`, Math.min(this.columns, 400))}\n`)
         }
       return 0
     })
   }
 }
 
-export class SessionsShowCommand extends MaiCommand {
-  static override paths = [['sessions', 'show']]
-  static override usage = Command.Usage({ description: 'What was said', examples: [['Show', 'mai sessions show 1a2b']] })
-  override json: boolean = Option.Boolean('--json', false, { description: 'One JSON value' })
+export class SessionsExportCommand extends SessionsBase {
+  static override paths = [['sessions', 'export']]
+  static override usage = Command.Usage({
+    description: 'Write a session to standard output, as JSON or Markdown',
+    details: 'The JSON can be taken in again with `mai sessions import`.',
+    examples: [
+      ['Keep', 'mai sessions export 1a2b > talk.json'],
+      ['Read', 'mai sessions export 1a2b --markdown > talk.md'],
+    ],
+  })
+  markdown: boolean = Option.Boolean('--markdown', false, { description: 'For people' })
   id: string = Option.String()
 
   async run(): Promise<number> {
     return this.withMai(async (mai) => {
       const session = await mai.openSession({ id: this.id })
-      const messages = await mai.getConversationHistory({ limit: 10_000 })
-      if (this.json) this.print({ ...session, messages })
-      else for (const { role, parts } of messages) this.context.stdout.write(`${role}: ${neutralise(textOf(parts))}\n\n`)
+      if (this.markdown && !this.json) {
+        const text = markdownOf(session, await mai.getConversationHistory(ALL))
+        if (this.onTerminal) this.say(text)
+        else this.context.stdout.write(text)
+      } else {
+        const { exportSession } = await import('../session-file.ts')
+        this.print(await exportSession(mai.store, session))
+      }
       return 0
     })
   }
 }
 
-export class SessionsDeleteCommand extends MaiCommand {
+export class SessionsImportCommand extends SessionsBase {
+  static override paths = [['sessions', 'import']]
+  static override usage = Command.Usage({
+    description: 'Take in a session that was exported as JSON',
+    details: 'Where its id is taken it gets a new one: nothing is overwritten. `-` is standard input.',
+    examples: [['Take in', 'mai sessions import talk.json']],
+  })
+  file: string = Option.String()
+
+  async run(): Promise<number> {
+    const [{ readFile }, { text }, { importSession, parsedSession }] = await Promise.all([
+      import('node:fs/promises'),
+      import('node:stream/consumers'),
+      import('../session-file.ts'),
+    ])
+    const reading = this.file === '-' ? text(this.context.stdin) : readFile(this.file, 'utf8')
+    const json = await reading.catch((cause: Error) => {
+      throw new MaiError('MAI_USAGE', `${this.file} cannot be read: ${cause.message}`, { cure: 'Check its name.', cause })
+    })
+    const parsed = parsedSession(json, this.file)
+    return this.withMai(async (mai) => {
+      const session = await importSession(mai.store, parsed)
+      if (this.json) this.print(session)
+      else this.say(`imported ${neutraliseLine(session.id)}, ${session.messageCount} messages\n`)
+      return 0
+    })
+  }
+}
+
+export class SessionsDeleteCommand extends SessionsBase {
   static override paths = [['sessions', 'delete']]
   static override usage = Command.Usage({ description: 'Delete a session', examples: [['Delete', 'mai sessions delete 1a2b']] })
   id: string = Option.String()
@@ -49,7 +143,8 @@ export class SessionsDeleteCommand extends MaiCommand {
     return this.withMai(async (mai) => {
       const { id } = await mai.openSession({ id: this.id })
       await mai.store.deleteSession(id)
-      this.context.stdout.write(`deleted ${id}\n`)
+      if (this.json) this.print({ deleted: id })
+      else this.say(`deleted ${neutraliseLine(id)}\n`)
       return 0
     })
   }

@@ -1,12 +1,12 @@
 /** `mai status`: the model in use, why, what is loaded, and the machine. */
 import { Command, Option } from 'clipanion'
+import type { Mai } from '../../chat/mai.ts'
+import { MaiError } from '../../core/errors.ts'
 import { MaiCommand } from '../base.ts'
-import { neutralise } from '../neutralise.ts'
+import { statusLines, statusSummary } from '../status-view.ts'
 
-const GIB = 2 ** 30
-
-/** A share as a bar of ten. */
-const bar = (share: number): string => '█'.repeat(Math.round(share * 10)).padEnd(10, '░')
+/** Between two looks of `--watch`, in ms. */
+const WATCH_MS = 2000
 
 export class StatusCommand extends MaiCommand {
   static override paths = [['status']]
@@ -14,35 +14,38 @@ export class StatusCommand extends MaiCommand {
     description: 'The model in use and why, what is loaded, resources, store',
     examples: [
       ['Look', 'mai status'],
+      ['Keep looking, until Ctrl-C', 'mai status --watch'],
       ['For scripts', 'mai status --json'],
     ],
   })
   override json: boolean = Option.Boolean('--json', false, { description: 'One JSON value' })
+  watch: boolean = Option.Boolean('--watch', false, { description: 'Look again every 2 s; a line each where nothing can be repainted' })
 
   async run(): Promise<number> {
+    if (this.watch && this.json) {
+      throw new MaiError('MAI_USAGE', '--json gives one value, --watch many.', { cure: 'Give one of the two.' })
+    }
     return this.withMai(async (mai) => {
+      if (this.watch) return this.#watch(mai)
       const status = await mai.getSystemStatus()
-      const reason = status.decision?.reason
-      if (this.json) {
-        this.print({ ...status, reason })
-        return 0
-      }
-      const { memory, cpu, level } = status.resources
-      const used = 1 - memory.availableBytes / memory.totalBytes
-      const lines = [
-        `model    ${status.model ?? 'none'}${reason ? ` (${reason})` : ''}${status.pinned ? `, pinned ${status.pinned}` : ''}`,
-        `loaded   ${status.loaded.map((i) => `${i.model} (${i.contextLength} tokens)`).join(', ') || 'nothing'}`,
-        `memory   ${bar(used)} ${((memory.totalBytes - memory.availableBytes) / GIB).toFixed(1)} of ${(memory.totalBytes / GIB).toFixed(1)} GiB, ${level}`,
-        `cpu      ${bar(cpu.load)} ${Math.round(cpu.load * 100)} % of ${cpu.cores} cores`,
-        ...status.backends.map(
-          (b) =>
-            `backend  ${b.name}${b.remote ? ' (remote)' : ''}: ${b.connected ? `${b.models} models` : (b.error?.message ?? 'not connected')}`,
-        ),
-        `store    ${status.store.location}, ${status.store.sessions} sessions`,
-        `config   ${status.configFile ?? 'built-in'}`,
-      ]
-      this.context.stdout.write(`${lines.map(neutralise).join('\n')}\n`)
+      if (this.json) this.print({ ...status, reason: status.decision?.reason })
+      else this.say(`${statusLines(status).join('\n')}\n`)
       return 0
     })
+  }
+
+  async #watch(mai: Mai): Promise<number> {
+    const [{ Repainter }, { setTimeout: sleep }] = await Promise.all([import('../terminal/repainter.ts'), import('node:timers/promises')])
+    const { stdout } = this.context
+    const screen = this.escapes(stdout) ? new Repainter(stdout) : undefined
+    const ended = new AbortController()
+    this.onInterrupt = () => ended.abort()
+    while (!ended.signal.aborted) {
+      const status = await mai.getSystemStatus()
+      if (screen) screen.paint(statusLines(status))
+      else this.say(`${statusSummary(status, Date.now())}\n`)
+      await sleep(WATCH_MS, undefined, { signal: ended.signal }).catch(() => {})
+    }
+    return 0
   }
 }

@@ -2,7 +2,7 @@
 import { Command, Option } from 'clipanion'
 import { MaiError } from '../../core/errors.ts'
 import { MaiCommand } from '../base.ts'
-import { neutralise } from '../neutralise.ts'
+import { neutraliseLine } from '../neutralise.ts'
 
 export class SwitchCommand extends MaiCommand {
   static override paths = [['switch']]
@@ -13,6 +13,7 @@ export class SwitchCommand extends MaiCommand {
       ['Let Mai choose again', 'mai switch --auto'],
     ],
   })
+  override json: boolean = Option.Boolean('--json', false, { description: 'One JSON value' })
   auto: boolean = Option.Boolean('--auto', false, { description: 'Let Mai choose again' })
   key: string | undefined = Option.String({ required: false })
 
@@ -22,7 +23,8 @@ export class SwitchCommand extends MaiCommand {
     }
     return this.withMai(async (mai) => {
       const model = await mai.models.pin(this.key)
-      this.context.stdout.write(model ? `pinned ${neutralise(model)}\n` : 'Mai chooses again\n')
+      if (this.json) this.print({ pinned: model ?? null })
+      else this.say(model ? `pinned ${neutraliseLine(model)}\n` : 'Mai chooses again\n')
       return 0
     })
   }

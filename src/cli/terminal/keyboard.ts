@@ -22,6 +22,9 @@ const PASTE_ENDS = '\u001b[201~'
 const META_RETURN = '\u001b\r'
 const INTERRUPT = '\u0003'
 const SUSPEND = '\u001a'
+/** Pastes, the last one perhaps not ended. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a keyboard sends
+const PASTES = /\u001b\[200~[\s\S]*?(?:\u001b\[201~|$)/g
 /** What ends a run of plain keys. Ctrl-C, Ctrl-D and Ctrl-Z are passed on one by one: each may end the line. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a keyboard sends
 const SPECIAL = /[\r\n\u0003\u0004\u001a]|\u001b(?:\r|\[200~)/
@@ -77,7 +80,7 @@ export class Keyboard {
 
   /** Nobody reads: only the keys that are for the program itself count. */
   #serveControls(): void {
-    const typed = this.#waiting.replaceAll(/\u001b\[200~[\s\S]*?(?:\u001b\[201~|$)/g, (paste) => ' '.repeat(paste.length))
+    const typed = this.#waiting.replaceAll(PASTES, (paste) => ' '.repeat(paste.length))
     const at = typed.lastIndexOf(INTERRUPT)
     if (at >= 0) {
       // As in a shell, what was typed before it is gone.

@@ -64,3 +64,40 @@ export function fitted(text: string, columns: number): string {
 export function padded(text: string, columns: number): string {
   return text + ' '.repeat(Math.max(0, columns - textWidth(text)))
 }
+
+/** A list of names with what they mean: side by side where that fits, else the meaning wrapped below its name. */
+export function definitions(rows: readonly (readonly [name: string, meaning: string])[], columns: number): string {
+  const width = Math.max(...rows.map(([name]) => textWidth(name)))
+  const fits = rows.every(([, meaning]) => width + 2 + textWidth(meaning) <= columns)
+  const row = ([name, meaning]: readonly [string, string]): string =>
+    fits
+      ? `${padded(name, width)}  ${meaning}\n`
+      : `${name}\n${wrapped(meaning, columns - 4)
+          .map((line) => `    ${line}\n`)
+          .join('')}`
+  return rows.map(row).join('')
+}
+
+/** Lines of whole words. */
+function wrapped(text: string, columns: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && textWidth(line) + 1 + textWidth(word) > columns) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line]
+}
+
+/** Rows as columns, as wide as their widest cell. */
+export function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows.reduce<number[]>((all, row) => row.map((cell, i) => Math.max(all[i] ?? 0, textWidth(cell))), [])
+  return rows.map((row) =>
+    row
+      .map((cell, i) => padded(cell, widths[i] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
+}

@@ -12,6 +12,8 @@ import { descriptions } from './describe.ts'
 import { cleaned, cleanedText, type Describe, type LogLevel } from './entry.ts'
 import { Journal } from './journal.ts'
 
+export { isSecretKey, REDACTED, redactText } from './neutral.ts'
+
 /** What to log, and where. Every field has a default. */
 export interface LoggingOptions {
   /** The least grave level that is logged; default `info`. */
