@@ -11,7 +11,7 @@ const GIB = 2 ** 30
 const BAR = 10
 
 /** A share from 0 to 1. */
-export function bar(share: number): string {
+function bar(share: number): string {
   const full = Math.round(Math.min(1, Math.max(0, Number.isFinite(share) ? share : 0)) * BAR)
   return '█'.repeat(full).padEnd(BAR, '░')
 }

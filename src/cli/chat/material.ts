@@ -27,7 +27,7 @@ export async function readMaterial(input: AsyncIterable<Uint8Array | string>, ma
 }
 
 /** UTF-8, or UTF-16 that says so. @throws MaiError `MAI_USAGE` for what is no text */
-export function decoded(bytes: Buffer): Material {
+function decoded(bytes: Buffer): Material {
   const text = new TextDecoder(encodingOf(bytes)).decode(bytes)
   // Text has no NUL; pictures, archives and programs do, early.
   if (text.includes('\0')) {

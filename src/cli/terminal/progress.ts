@@ -17,14 +17,14 @@ export interface Progress {
 }
 
 /** Time left, in ms, at the average speed so far; undefined while that says nothing. */
-export function timeLeft({ began, fraction, at }: Progress, now: number): number | undefined {
+function timeLeft({ began, fraction, at }: Progress, now: number): number | undefined {
   const spent = at - began
   if (fraction < TOO_EARLY.fraction || spent < TOO_EARLY.ms || fraction >= 1) return undefined
   return Math.max(0, (spent * (1 - fraction)) / fraction - (now - at))
 }
 
 /** `3 s`, `2 min 5 s`, `1 h 2 min`. */
-export function durationText(ms: number): string {
+function durationText(ms: number): string {
   const seconds = Math.max(1, Math.ceil(ms / 1000))
   if (seconds < 60) return `${seconds} s`
   const minutes = Math.floor(seconds / 60)

@@ -4,10 +4,12 @@
  * @module
  */
 
-const segmenter = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
+/** Made on first use: it costs the start of a program some milliseconds. */
+let segmenter: Intl.Segmenter | undefined
 
 /** Characters as a person sees them. */
-export function* graphemes(text: string): Generator<string> {
+function* graphemes(text: string): Generator<string> {
+  segmenter ??= new Intl.Segmenter(undefined, { granularity: 'grapheme' })
   for (const { segment } of segmenter.segment(text)) yield segment
 }
 
@@ -32,7 +34,7 @@ const WIDE: readonly (readonly [number, number])[] = [
 ]
 
 /** Columns of one grapheme: 0, 1 or 2. */
-export function graphemeWidth(grapheme: string): number {
+function graphemeWidth(grapheme: string): number {
   if (EMOJI.test(grapheme)) return 2
   if (NOTHING.test(grapheme)) return 0
   const point = grapheme.codePointAt(0) ?? 0
@@ -40,7 +42,7 @@ export function graphemeWidth(grapheme: string): number {
 }
 
 /** Columns of a text without line breaks. */
-export function textWidth(text: string): number {
+function textWidth(text: string): number {
   if (PLAIN.test(text)) return text.length
   let width = 0
   for (const grapheme of graphemes(text)) width += graphemeWidth(grapheme)
