@@ -5,6 +5,7 @@
  */
 import type { PromptMessage } from '../../chat/backend.ts'
 import type { ModelKey } from '../../chat/model.ts'
+import { boundedCount, type Count } from './o200k.ts'
 
 /** Safety on top of the estimate before and after the first report (no prompt overflowed in simulated switches). */
 const COLD_MARGIN = 1.12
@@ -16,8 +17,6 @@ const MESSAGE_OVERHEAD = 6
 /** UTF-8 bytes a token, where no tokenizer is loaded yet: on the safe side for all scripts. */
 const BYTES_PER_TOKEN = 2.5
 
-type Count = (text: string) => number
-
 /** Counts, and learns how far off it is. */
 export class TokenEstimator {
   readonly #ratios: Map<ModelKey, number> = new Map()
@@ -28,7 +27,7 @@ export class TokenEstimator {
   load(): Promise<void> {
     this.#loading ??= import('gpt-tokenizer/encoding/o200k_base').then(({ countTokens }) => {
       // Without `disallowedSpecial`, text such as <|endoftext|> in a message would throw.
-      this.#count = (text) => countTokens(text, { disallowedSpecial: new Set() })
+      this.#count = boundedCount((text) => countTokens(text, { disallowedSpecial: new Set() }))
     })
     return this.#loading
   }
