@@ -4,6 +4,8 @@
  * @module
  */
 export * from './engine.ts'
+export { type RecitingModel, type RecitingModelOptions, writeRecitingModel } from './gguf-writer.ts'
+export { type LlamaEngineOptions, llamaEngine } from './llama-engine.ts'
 export * from './lmstudio-server/faults.ts'
 export * from './lmstudio-server/server.ts'
 export * from './resource-trace.ts'

@@ -1,0 +1,278 @@
+/**
+ * llama.cpp through node-llama-cpp: one model with one context, in this process. Shared by the plugin's child processes
+ * and the test kit's server. A crash of the engine is a crash of the process it runs in.
+ *
+ * @module
+ */
+import type { Llama, LlamaContext, LlamaContextSequence, LlamaModel, Token } from 'node-llama-cpp'
+import { backendError } from '../../chat/failure.ts'
+import type { LoadSettings, SamplingSettings } from '../../chat/model.ts'
+import { engineProblem } from './describe.ts'
+import { loadError, notInstalled } from './engine-errors.ts'
+import { readGgufHeader } from './gguf-header.ts'
+import { StopStrings } from './stop-strings.ts'
+import { type ChatTemplate, chatTemplate, type TemplateMessage } from './template.ts'
+
+/** What to load. */
+export interface DriverLoad extends Omit<LoadSettings, 'keepAliveMs'> {
+  readonly file: string
+  /** Threads to compute with; default: physical cores less one. */
+  readonly threads?: number
+  readonly onProgress?: (fraction: number) => void
+  readonly signal: AbortSignal
+}
+
+/** What to generate. */
+export interface DriverRequest {
+  /** The raw prompt, control tokens and all. */
+  readonly prompt: string
+  readonly sampling: SamplingSettings
+  readonly responseSchema?: Readonly<Record<string, unknown>>
+  readonly signal: AbortSignal
+}
+
+/** Where pieces go. */
+export interface DriverSink {
+  /** Whole characters. */
+  text(text: string, tokens: number): void
+  prefill?(fraction: number): void
+}
+
+/** How it ended. */
+export interface DriverResult {
+  readonly finish: 'stop' | 'stop-string' | 'length' | 'context-full' | 'cancelled'
+  readonly promptTokens: number
+  readonly completionTokens: number
+}
+
+/** Tokens of a prompt read between two looks at the signal. */
+const PREFILL_STEP = 512
+/** Tokens before a piece that its detokenizing may depend on. */
+const LOOK_BACK = 8
+/** A character has at most four bytes, each of which may be a token; a model that goes on so writes no character. */
+const MOST_BYTES = 8
+/** Window where nothing was asked for, in tokens. */
+const DEFAULT_CONTEXT = 4096
+/** llama.cpp pads windows to this. */
+const SMALLEST_CONTEXT = 256
+
+let engine: Promise<Llama> | undefined
+
+/** One engine a process. @throws MaiError `MAI_BACKEND_UNREACHABLE` when node-llama-cpp is not installed */
+async function llama(): Promise<Llama> {
+  engine ??= (async () => {
+    const { getLlama, LlamaLogLevel } = await import('node-llama-cpp').catch((error: unknown) => {
+      throw notInstalled(error)
+    })
+    return getLlama({ gpu: 'auto', build: 'never', skipDownload: true, progressLogs: false, logLevel: LlamaLogLevel.error })
+  })()
+  engine.catch(() => {
+    engine = undefined
+  })
+  return engine
+}
+
+/** A model in memory. One generation at a time; others wait. */
+export class LoadedLlama {
+  /** Window it has, in tokens. */
+  readonly contextLength: number
+  readonly #model: LlamaModel
+  readonly #context: LlamaContext
+  readonly #sequence: LlamaContextSequence
+  readonly #template: ChatTemplate
+  #tail: Promise<unknown> = Promise.resolve()
+  #disposing: Promise<void> | undefined
+
+  private constructor(model: LlamaModel, context: LlamaContext, template: ChatTemplate) {
+    this.#model = model
+    this.#context = context
+    this.#sequence = context.getSequence()
+    this.#template = template
+    this.contextLength = context.contextSize
+  }
+
+  /**
+   * Reads and checks the header, loads the weights, makes the context.
+   * @throws MaiError `MAI_LOAD_FAILED`, `MAI_LOAD_REFUSED`, `MAI_BACKEND_UNREACHABLE`, `MAI_MODEL_FILE`; the signal's reason. Nothing stays loaded then.
+   */
+  static async load(request: DriverLoad): Promise<LoadedLlama> {
+    const { file, signal, onProgress, gpuLayers } = request
+    const header = await readGgufHeader(file)
+    const problem = engineProblem(header)
+    if (problem !== undefined) throw backendError('MAI_LOAD_FAILED', `${file} would crash the engine: ${problem}.`)
+    const runtime = await llama()
+    signal.throwIfAborted()
+    let model: LlamaModel | undefined
+    try {
+      model = await runtime.loadModel({
+        modelPath: file,
+        loadSignal: signal,
+        ...(gpuLayers === undefined ? {} : { gpuLayers: gpuLayers === 'off' ? 0 : gpuLayers }),
+        ...(onProgress ? { onLoadProgress: onProgress } : {}),
+      })
+      const context = await model.createContext(contextOptions(request, model, runtime))
+      signal.throwIfAborted()
+      const source = header.metadata.get('tokenizer.chat_template')
+      const tokens = { bos: model.tokens.bosString ?? '', eos: model.tokens.eosString ?? '' }
+      return new LoadedLlama(model, context, await chatTemplate(typeof source === 'string' ? source : undefined, tokens))
+    } catch (error) {
+      await model?.dispose()
+      signal.throwIfAborted()
+      throw loadError(file, error)
+    }
+  }
+
+  /** The raw prompt of a conversation. @throws MaiError `MAI_REQUEST_INVALID` */
+  prompt(messages: readonly TemplateMessage[]): string {
+    return this.#template(messages)
+  }
+
+  /** Token ids of a raw prompt, with the token that prompts begin with. */
+  tokenize(prompt: string): Token[] {
+    const tokens = this.#model.tokenize(prompt, true)
+    const { bos, shouldPrependBosToken } = this.#model.tokens
+    return shouldPrependBosToken && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens
+  }
+
+  /** @throws MaiError `MAI_REQUEST_INVALID` for a schema that cannot be used; `MAI_MODEL_UNLOADED` after {@link dispose} */
+  generate(request: DriverRequest, sink: DriverSink): Promise<DriverResult> {
+    if (this.#disposing) return Promise.reject(backendError('MAI_MODEL_UNLOADED', 'The model is being unloaded.'))
+    const running = this.#tail.then(() => this.#generate(request, sink))
+    this.#tail = running.catch(() => {})
+    return running
+  }
+
+  /** Frees everything, after what is running. Disposing under a generation would end the process. */
+  dispose(): Promise<void> {
+    this.#disposing ??= (async () => {
+      await this.#tail
+      await this.#context.dispose()
+      await this.#model.dispose()
+    })()
+    return this.#disposing
+  }
+
+  async #generate({ prompt, sampling, responseSchema, signal }: DriverRequest, sink: DriverSink): Promise<DriverResult> {
+    const tokens = this.tokenize(prompt)
+    const promptTokens = tokens.length
+    let completionTokens = 0
+    const end = (finish: DriverResult['finish']): DriverResult => ({ finish, promptTokens, completionTokens })
+    const { maxTokens = Number.POSITIVE_INFINITY, stop = [] } = sampling
+    if (promptTokens >= this.contextLength) return end('context-full')
+    const grammar = responseSchema ? await this.#grammar(responseSchema) : undefined
+    const last = await this.#prefill(tokens, signal, sink)
+    if (last === undefined || signal.aborted) return end('cancelled')
+    const stops = new StopStrings(stop)
+    const writer = new TokenWriter(this.#model, tokens.slice(-LOOK_BACK))
+    const show = (text: string, count: number): boolean => {
+      const { text: shown, stopped } = stops.push(text)
+      if (shown !== '' || count > 0) sink.text(shown, count)
+      return stopped
+    }
+    const options = { ...samplerOptions(sampling), ...(grammar ? { grammarEvaluationState: grammar } : {}) }
+    for await (const token of this.#sequence.evaluate(last, options)) {
+      if (signal.aborted) return end('cancelled')
+      if (this.#model.isEogToken(token)) break
+      completionTokens++
+      const { text, count } = writer.push(token)
+      if (show(text, count)) return end('stop-string')
+      if (completionTokens >= maxTokens) return this.#flush(writer, stops, sink, end('length'))
+      if (promptTokens + completionTokens >= this.contextLength) return this.#flush(writer, stops, sink, end('context-full'))
+    }
+    return this.#flush(writer, stops, sink, end('stop'))
+  }
+
+  #flush(writer: TokenWriter, stops: StopStrings, sink: DriverSink, result: DriverResult): DriverResult {
+    const { text, count } = writer.end()
+    const { text: shown, stopped } = stops.push(text)
+    const rest = stopped ? shown : shown + stops.end()
+    if (rest !== '' || count > 0) sink.text(rest, count)
+    return result
+  }
+
+  /** Keeps of the last prompt what this one begins with, reads the rest but the last step. @returns what is left to read; undefined when aborted */
+  async #prefill(tokens: readonly Token[], signal: AbortSignal, sink: DriverSink): Promise<Token[] | undefined> {
+    const sequence = this.#sequence
+    // The last token is always read again: its result is what the answer begins with.
+    await sequence.adaptStateToTokens(tokens.slice(0, -1), false)
+    let at = sequence.nextTokenIndex
+    for (; tokens.length - at > PREFILL_STEP; at += PREFILL_STEP) {
+      if (signal.aborted) return undefined
+      await sequence.evaluateWithoutGeneratingNewTokens(tokens.slice(at, at + PREFILL_STEP))
+      sink.prefill?.((at + PREFILL_STEP) / tokens.length)
+    }
+    return tokens.slice(at)
+  }
+
+  async #grammar(
+    schema: Readonly<Record<string, unknown>>,
+  ): Promise<InstanceType<typeof import('node-llama-cpp').LlamaGrammarEvaluationState>> {
+    const { LlamaGrammarEvaluationState } = await import('node-llama-cpp')
+    try {
+      // The schema comes from outside; the library's type describes what it can use, and it checks.
+      const grammar = await (await llama()).createGrammarForJsonSchema(schema as Parameters<Llama['createGrammarForJsonSchema']>[0])
+      return new LlamaGrammarEvaluationState({ model: this.#model, grammar })
+    } catch (error) {
+      throw backendError('MAI_REQUEST_INVALID', 'The JSON Schema cannot be used to guide the model.', { cause: error })
+    }
+  }
+}
+
+/** Turns tokens into whole characters. */
+class TokenWriter {
+  readonly #model: LlamaModel
+  #before: Token[]
+  #waiting: Token[] = []
+
+  constructor(model: LlamaModel, before: readonly Token[]) {
+    this.#model = model
+    this.#before = [...before]
+  }
+
+  push(token: Token): { readonly text: string; readonly count: number } {
+    this.#waiting.push(token)
+    const text = this.#text()
+    return text.endsWith('\ufffd') && this.#waiting.length < MOST_BYTES ? { text: '', count: 0 } : this.#taken(text)
+  }
+
+  end(): { readonly text: string; readonly count: number } {
+    return this.#waiting.length > 0 ? this.#taken(this.#text()) : { text: '', count: 0 }
+  }
+
+  #text(): string {
+    return this.#model.detokenize(this.#waiting, false, this.#before)
+  }
+
+  #taken(text: string): { readonly text: string; readonly count: number } {
+    const count = this.#waiting.length
+    this.#before = [...this.#before, ...this.#waiting].slice(-LOOK_BACK)
+    this.#waiting = []
+    return { text, count }
+  }
+}
+
+function contextOptions(request: DriverLoad, model: LlamaModel, runtime: Llama): Parameters<LlamaModel['createContext']>[0] {
+  const { contextLength = DEFAULT_CONTEXT, kvType, flashAttention, threads, signal } = request
+  const kv = kvType && ({ f16: 'F16', q8_0: 'Q8_0', q4_0: 'Q4_0' } as const)[kvType]
+  return {
+    contextSize: Math.max(SMALLEST_CONTEXT, Math.min(contextLength, model.trainContextSize)),
+    // One thread fewer than there are cores: on two of them, two threads were a thousand times slower than one.
+    threads: threads ?? Math.max(1, runtime.cpuMathCores - 1),
+    createSignal: signal,
+    failedCreationRemedy: false,
+    ...(flashAttention === undefined ? {} : { flashAttention }),
+    ...(kv ? { experimentalKvCacheKeyType: kv, experimentalKvCacheValueType: kv } : {}),
+  }
+}
+
+/** llama.cpp's own defaults where nothing is asked for. */
+function samplerOptions({ temperature = 0.8, topP, seed }: SamplingSettings): {
+  temperature: number
+  topP?: number
+  topK?: number
+  minP?: number
+  seed?: number
+} {
+  if (temperature === 0) return { temperature }
+  return { temperature, topK: 40, topP: topP ?? 0.95, minP: 0.05, ...(seed === undefined ? {} : { seed }) }
+}

@@ -1,0 +1,25 @@
+/**
+ * What the engine throws, as errors of Mai.
+ *
+ * @module
+ */
+import { backendError } from '../../chat/failure.ts'
+import { isMaiError, toErrorFact } from '../../core/errors.ts'
+
+/** The embedded engine is an optional package. */
+export function notInstalled(cause: unknown): Error {
+  return backendError('MAI_BACKEND_UNREACHABLE', 'The embedded engine (node-llama-cpp) is not installed.', {
+    cure: 'Install it beside Mai: npm install node-llama-cpp',
+    cause,
+  })
+}
+
+/** @returns the error of a load that failed: by memory, or by its file */
+export function loadError(file: string, cause: unknown): Error {
+  if (isMaiError(cause)) return cause
+  const { code, message } = toErrorFact(cause)
+  // The name that the library gives to its class; a failed allocation of llama.cpp itself has only its text.
+  const memory = code === 'InsufficientMemoryError' || /memory|failed to allocate|too large/i.test(message)
+  if (memory) return backendError('MAI_LOAD_REFUSED', `There is not enough memory for ${file}: ${message}`, { cause })
+  return backendError('MAI_LOAD_FAILED', `${file} cannot be loaded: ${message}`, { cause })
+}

@@ -1,0 +1,42 @@
+/**
+ * Ends an answer at the first stop string, and never lets a part of one through.
+ *
+ * @module
+ */
+
+/** Watches text as it comes. */
+export class StopStrings {
+  readonly #stops: readonly string[]
+  #held = ''
+
+  constructor(stops: readonly string[]) {
+    this.#stops = stops.filter((stop) => stop !== '')
+  }
+
+  /** @returns what may be shown, and whether a stop string has come */
+  push(text: string): { readonly text: string; readonly stopped: boolean } {
+    if (this.#stops.length === 0) return { text, stopped: false }
+    const all = this.#held + text
+    const found = this.#stops.map((stop) => all.indexOf(stop)).filter((at) => at >= 0)
+    if (found.length > 0) {
+      this.#held = ''
+      return { text: all.slice(0, Math.min(...found)), stopped: true }
+    }
+    const keep = Math.max(...this.#stops.map((stop) => overlap(all, stop)))
+    this.#held = all.slice(all.length - keep)
+    return { text: all.slice(0, all.length - keep), stopped: false }
+  }
+
+  /** The answer has ended by itself: what was held back was no stop string. */
+  end(): string {
+    const held = this.#held
+    this.#held = ''
+    return held
+  }
+}
+
+/** Characters at the end of `text` that a stop string begins with. */
+function overlap(text: string, stop: string): number {
+  for (let length = Math.min(text.length, stop.length - 1); length > 0; length--) if (text.endsWith(stop.slice(0, length))) return length
+  return 0
+}
