@@ -30,6 +30,8 @@ import type { Store } from './store.ts'
 const CHUNK_MS = 25
 /** Waits for a server that went away in the middle of a turn, in ms. */
 const RESTART_WAITS_MS: readonly number[] = [250, 500, 1000, 2000]
+/** Troubles after which the model is no longer in memory. */
+const GONE: ReadonlySet<StruggleKind> = new Set(['model-unloaded', 'backend-lost', 'crashed'])
 /** Smallest window that any conversation is given, in tokens. */
 const SMALLEST_WINDOW = 1024
 
@@ -178,7 +180,7 @@ export class Turn {
         return await this.#complete({ model, outcome }, began)
       }
       this.#attempts.push({ model: model.key, outcome: 'failed', code: outcome.trouble.error?.code ?? outcome.trouble.kind, ms })
-      if (outcome.trouble.kind === 'model-unloaded' || outcome.trouble.kind === 'backend-lost') {
+      if (GONE.has(outcome.trouble.kind)) {
         this.#parts.residency.lost(hold.instance, outcome.trouble.kind)
         catalogue.invalidate()
       }

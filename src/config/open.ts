@@ -6,6 +6,7 @@
 import { createMai, type Mai } from '../chat/mai.ts'
 import type { Plugin } from '../core/plugin.ts'
 import { compression } from '../plugins/compression/index.ts'
+import { llamacpp } from '../plugins/llamacpp/index.ts'
 import { lmstudio } from '../plugins/lmstudio/index.ts'
 import { logging } from '../plugins/logging/index.ts'
 import { resources } from '../plugins/resources/index.ts'
@@ -43,7 +44,7 @@ export async function openMai(options: OpenOptions = {}): Promise<Mai> {
 
 /** The set that runs without a configuration. */
 export function defaultPlugins(verbose: boolean): Plugin[] {
-  return [logging({ verbose }), store(), resources(), switching(), compression(), lmstudio()]
+  return [logging({ verbose }), store(), resources(), switching(), compression(), lmstudio(), llamacpp()]
 }
 
 /** A pure function: replaces by name or single slot, takes out what is disabled. @throws MaiError `MAI_CONFIG_INVALID` */

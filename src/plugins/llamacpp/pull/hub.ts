@@ -25,7 +25,15 @@ const LISTING_LIMIT = 8 * 1024 * 1024
 /** What most people want first: quality falls off below four bits, and size grows above. */
 const PREFERRED = ['Q4_K_M', 'Q4_K_S', 'Q4_1', 'Q4_0', 'IQ4_XS', 'IQ4_NL', 'Q5_K_M', 'Q5_K_S', 'Q6_K', 'Q8_0', 'Q3_K_M', 'F16', 'BF16']
 
-const listing = z.array(
+/** A file as the hub lists it. */
+export interface Listed {
+  readonly type: string
+  readonly path: string
+  readonly size?: number | undefined
+  readonly lfs?: { readonly oid?: string | undefined; readonly size?: number | undefined } | undefined
+}
+
+const listing: z.ZodType<Listed[]> = z.array(
   z.object({
     type: z.string(),
     path: z.string(),
@@ -33,7 +41,6 @@ const listing = z.array(
     lfs: z.object({ oid: z.string().optional(), size: z.number().optional() }).optional(),
   }),
 )
-type Listed = z.infer<typeof listing>[number]
 
 /**
  * The files of one model: one, or all parts of a split one, in order.

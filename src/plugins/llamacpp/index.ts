@@ -1,0 +1,75 @@
+/**
+ * The plugin `llamacpp`: the embedded engine, for machines without any other.
+ *
+ * @module
+ */
+import path from 'node:path'
+import { z } from 'zod'
+import '../../chat/events.ts'
+import { maiHome } from '../../chat/home.ts'
+import { definePlugin, type PluginFactory } from '../../core/plugin.ts'
+import { LlamaCppBackend } from './backend.ts'
+import { HeaderCache } from './discover/header-cache.ts'
+import { modelPlaces } from './discover/places.ts'
+
+/** Options of {@link llamacpp}. */
+export interface LlamaCppPluginOptions {
+  /** Further folders or files of models, looked at first; `~` is the home folder. */
+  readonly paths?: readonly string[] | undefined
+  /** Whether to look in the folders of Mai, LM Studio, Ollama, Hugging Face and llama.cpp too. Default true. */
+  readonly discover?: boolean | undefined
+  /** Threads to compute with; default: physical cores less one. */
+  readonly threads?: number | undefined
+  /** Unload after being unused for so long, in ms; default 30 minutes. A model's `keepAliveMs` goes before it. */
+  readonly idleMs?: number | undefined
+}
+
+interface Settings {
+  readonly paths: readonly string[]
+  readonly discover: boolean
+  readonly threads?: number | undefined
+  readonly idleMs: number
+}
+
+const schema: z.ZodType<Settings, LlamaCppPluginOptions> = z.strictObject({
+  paths: z.array(z.string().min(1)).default([]),
+  discover: z.boolean().default(true),
+  threads: z.number().int().positive().max(1024).optional(),
+  idleMs: z.number().int().positive().max(2_147_483_647).default(1_800_000),
+})
+
+/**
+ * Runs llama.cpp inside Mai, each model in a process of its own. Needs the package `node-llama-cpp` beside Mai.
+ * Nothing is looked for or loaded before a model is asked for.
+ *
+ * @example
+ * export default defineConfig({ plugins: [llamacpp({ paths: ['~/models'] })] })
+ */
+export const llamacpp: PluginFactory<typeof schema> = definePlugin({
+  name: 'llamacpp',
+  apiVersion: 1,
+  options: schema,
+  setup(ctx, { paths, discover, threads, idleMs }) {
+    const places = modelPlaces(paths)
+    const backend = new LlamaCppBackend({
+      places: discover ? places : places.slice(0, paths.length),
+      cache: new HeaderCache(path.join(maiHome().cache, 'models.json')),
+      installed: engineInstalled,
+      threads,
+      idleMs,
+      onGone: ({ model }, reason) => ctx.emit('model.unloaded', { model, reason }),
+    })
+    ctx.onDispose(() => backend.close(), 'engines')
+    ctx.contribute('backend', backend)
+  },
+})
+
+/** Whether the engine can be loaded; nothing is loaded to find out. */
+export function engineInstalled(): boolean {
+  try {
+    import.meta.resolve('node-llama-cpp')
+    return true
+  } catch {
+    return false
+  }
+}
