@@ -26,7 +26,9 @@ export class Catalogue {
   readonly #ctx: PluginContext
   #models: ReadonlyMap<ModelKey, ModelInfo> = new Map()
   #seen: readonly Seen[] = []
-  #refreshing: Promise<void> | undefined
+  #refreshing: { readonly since: number; readonly ended: Promise<void> } | undefined
+  /** Counts what has turned out to be different. */
+  #changes = 0
   #fresh = false
 
   constructor(ctx: PluginContext) {
@@ -57,12 +59,16 @@ export class Catalogue {
     return found
   }
 
-  /** Asks all backends, at most once at a time. */
+  /** Asks all backends; joins who is asking already, unless something has changed since they began. */
   refresh(): Promise<void> {
-    this.#refreshing ??= this.#ask().finally(() => {
-      this.#refreshing = undefined
+    const running = this.#refreshing
+    if (running?.since === this.#changes) return running.ended
+    const before = running?.ended.catch(() => {})
+    const ended = (before ? before.then(() => this.#ask()) : this.#ask()).finally(() => {
+      if (this.#refreshing?.ended === ended) this.#refreshing = undefined
     })
-    return this.#refreshing
+    this.#refreshing = { since: this.#changes, ended }
+    return ended
   }
 
   /** Makes sure that the backends have been asked. @throws MaiError `MAI_NOTHING_SERVES` when there is no model at all */
@@ -73,6 +79,7 @@ export class Catalogue {
 
   /** The next `ensure` asks again: something turned out to be different. */
   invalidate(): void {
+    this.#changes++
     this.#fresh = false
   }
 
@@ -84,14 +91,15 @@ export class Catalogue {
     this.#models = new Map(this.#models).set(model.key, { ...model, instances: resident ? [...others, instance] : others })
   }
 
-  /** Why there is nothing: what each backend said, and the first cure. */
+  /** Why there is nothing: what each backend said, and what would help any of them. */
   nothing(): Error {
     const tried = this.#seen.map(({ backend, error }) => {
       if (error === undefined) return `${backend.name}: it has no models`
       return `${backend.name}: ${isMaiError(error) ? error.problem : toErrorFact(error).message}`
     })
-    const cure = this.#seen.map(({ error }) => (isMaiError(error) ? error.cure : undefined)).find((text) => text !== undefined)
-    return chatErrors.nothingServes(tried, cure ?? 'Start LM Studio with `lms server start`, and download a model with `lms get`.')
+    const cures = this.#seen.map(({ error }) => (isMaiError(error) ? error.cure : undefined)).filter((text) => text !== undefined)
+    if (this.#seen.some(({ error }) => error === undefined)) cures.push('Fetch a model: mai models pull smollm2-135m')
+    return chatErrors.nothingServes(tried, [...new Set(cures)].join(' Or: ') || 'Add a backend to mai.config.ts.')
   }
 
   /**
@@ -121,9 +129,10 @@ export class Catalogue {
 
   async #ask(): Promise<void> {
     const before = this.#seen
+    const changes = this.#changes
     this.#seen = await Promise.all(this.#ctx.all('backend').map((backend) => this.#askOne(backend)))
     this.#models = merged(this.#seen.flatMap((seen) => seen.models))
-    this.#fresh = true
+    this.#fresh = changes === this.#changes
     for (const { backend, models } of this.#seen) {
       const keys = models.map((m) => m.key)
       const old = before.find((seen) => seen.backend === backend)?.models.map((m) => m.key)
