@@ -95,11 +95,12 @@ export class Catalogue {
   nothing(): Error {
     const tried = this.#seen.map(({ backend, error }) => {
       if (error === undefined) return `${backend.name}: it has no models`
-      return `${backend.name}: ${isMaiError(error) ? error.problem : toErrorFact(error).message}`
+      return `${backend.name}: ${(isMaiError(error) ? error.problem : toErrorFact(error).message).replace(/\.$/, '')}`
     })
     const cures = this.#seen.map(({ error }) => (isMaiError(error) ? error.cure : undefined)).filter((text) => text !== undefined)
-    if (this.#seen.some(({ error }) => error === undefined)) cures.push('Fetch a model: mai models pull smollm2-135m')
-    return chatErrors.nothingServes(tried, [...new Set(cures)].join(' Or: ') || 'Add a backend to mai.config.ts.')
+    if (this.#seen.some(({ error }) => error === undefined)) cures.push('Fetch a model: `mai models pull smollm2-135m`.')
+    const [first = 'Add a backend to mai.config.ts.', ...others] = new Set(cures)
+    return chatErrors.nothingServes(tried, [first, ...others.map((cure) => `Or ${cure.charAt(0).toLowerCase()}${cure.slice(1)}`)].join(' '))
   }
 
   /**

@@ -70,6 +70,11 @@ export class ModelManager {
     return this.#catalogue.models
   }
 
+  /** Asks the backends unless they were asked. @throws MaiError `MAI_NOTHING_SERVES` when there is no model at all */
+  ready(): Promise<void> {
+    return this.#catalogue.ensure()
+  }
+
   /** Backends as last seen. */
   backends(): readonly BackendStatus[] {
     return this.#catalogue.backends()

@@ -5,6 +5,7 @@
  */
 import { Command, Option } from 'clipanion'
 import type { Mai } from '../chat/mai.ts'
+import { MaiError } from '../core/errors.ts'
 import { errorJson, errorText, exitCodeOf } from './exit.ts'
 import { jsonText } from './json-text.ts'
 import { closeBeforeLeaving, leave, SIGNAL_CODES } from './leaving.ts'
@@ -66,6 +67,11 @@ export abstract class MaiCommand extends Command {
   get statusScreen(): NodeJS.WritableStream | undefined {
     const { stderr } = this.context
     return this.escapes(stderr) && !this.verbose ? stderr : undefined
+  }
+
+  /** The error of work that a signal ended. */
+  interruption(cure: string): Error {
+    return new MaiError('MAI_CANCELLED', 'It was stopped.', { cure })
   }
 
   /** Whether a person sees standard output as it is written. */

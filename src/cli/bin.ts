@@ -12,6 +12,7 @@ import { ConfigPathCommand, ConfigShowCommand, ConfigValidateCommand } from './c
 import { InitCommand } from './commands/init.ts'
 import { ModelsCommand, ModelsEstimateCommand, ModelsLoadCommand, ModelsShowCommand, ModelsUnloadCommand } from './commands/models.ts'
 import { PluginsCommand } from './commands/plugins.ts'
+import { ModelsPullCommand, ModelsRecommendCommand, ModelsRmCommand } from './commands/pull.ts'
 import {
   SessionsCommand,
   SessionsDeleteCommand,
@@ -36,6 +37,9 @@ const COMMANDS: readonly CommandClass[] = [
   ModelsEstimateCommand,
   ModelsLoadCommand,
   ModelsUnloadCommand,
+  ModelsPullCommand,
+  ModelsRecommendCommand,
+  ModelsRmCommand,
   SwitchCommand,
   SessionsCommand,
   SessionsShowCommand,

@@ -9,7 +9,7 @@ import { neutralise } from './neutralise.ts'
 /** 0 answered, 1 failed, 2 usage, 69 nothing can serve, 78 configuration, 130 interrupted. */
 export function exitCodeOf(error: unknown): number {
   const code = isMaiError(error) ? error.code : ''
-  if (/^MAI_(UNKNOWN|EMPTY_MESSAGE|USAGE|MESSAGE_TOO_LARGE)/.test(code)) return 2
+  if (/^MAI_(UNKNOWN|EMPTY_MESSAGE|USAGE|MESSAGE_TOO_LARGE|MODEL_REFERENCE|MODEL_NOT_OURS)/.test(code)) return 2
   if (/^MAI_(NOTHING_SERVES|BACKEND_UNREACHABLE)$/.test(code)) return 69
   if (/^MAI_(CONFIG|PLUGIN|SLOT)_/.test(code)) return 78
   return code === 'MAI_CANCELLED' ? 130 : 1

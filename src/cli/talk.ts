@@ -25,6 +25,7 @@ export abstract class TalkCommand extends MaiCommand {
   maxTokens: string | undefined = Option.String('--max-tokens', { description: 'Longest answer, in tokens' })
   stop: string[] | undefined = Option.Array('--stop', { description: 'End the answer before this text' })
   seed: string | undefined = Option.String('--seed', { description: 'The same seed gives the same answer, where an engine can' })
+  yes: boolean = Option.Boolean('--yes', false, { description: 'Fetch a model where there is none, without asking' })
   image: string[] | undefined = Option.Array('--image', { description: 'Attach a picture' })
 
   /** Opens the session that was asked for. */

@@ -30,6 +30,8 @@ export class AskCommand extends TalkCommand {
     const images = await this.images()
     return this.withMai(async (mai) => {
       const material = await this.#material(mai)
+      const { ensureFirstModel } = await import('../first-run.ts')
+      const first = await ensureFirstModel(this, mai, { yes: this.yes })
       await this.openSession(mai)
       const stream = mai.streamMessage([{ type: 'text', text: this.words.join(' ') }, ...material, ...images], options)
       this.onInterrupt = () => {
@@ -38,7 +40,9 @@ export class AskCommand extends TalkCommand {
       }
       try {
         await this.#show(mai, stream)
-        return this.#end(await stream.reply)
+        const reply = await stream.reply
+        if (first) this.notice(`answered by ${reply.model}`)
+        return this.#end(reply)
       } catch (error) {
         return this.#failed(stream, error)
       }

