@@ -62,18 +62,17 @@ async function asked(command: MaiCommand): Promise<boolean> {
   const { stdin, stderr } = command.context
   if (!isTerminal(stdin) || !isTerminal(stderr)) return false
   stderr.write(`There is no model on this machine yet, and no LM Studio is running.\nMai can fetch one: ${offer(FIRST_MODEL)}.\n`)
-  const { createInterface } = await import('node:readline/promises')
-  const lines = createInterface({ input: stdin as NodeJS.ReadStream, output: stderr as NodeJS.WriteStream })
-  const stop = new AbortController()
-  lines.once('close', () => stop.abort())
-  try {
-    const answer = await lines.question('Fetch it now? [Y/n] ', { signal: stop.signal })
-    return /^\s*(y(es)?)?\s*$/i.test(answer)
-  } catch {
-    // Ctrl-C or Ctrl-D.
-    stderr.write('\n')
-    return false
-  } finally {
-    lines.close()
-  }
+  stderr.write('Fetch it now? [Y/n] ')
+  // The terminal's own line editing is enough for a letter, and leaves the input as the chat wants to find it.
+  const answer = await new Promise<string | undefined>((resolve) => {
+    const end = (text: string | undefined): void => {
+      stdin.off('data', heard).off('end', ended).pause()
+      resolve(text)
+    }
+    const heard = (data: Buffer | string): void => end(String(data))
+    const ended = (): void => end(undefined)
+    stdin.on('data', heard).on('end', ended)
+  })
+  if (answer === undefined) stderr.write('\n')
+  return answer !== undefined && /^\s*(y(es)?)?\s*$/i.test(answer)
 }

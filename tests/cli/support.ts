@@ -42,7 +42,8 @@ export interface Desk {
 export async function openDesk(models: readonly EngineModel[]): Promise<Desk> {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'mai-cli-'))
   const server = await startLmStudioServer({ models })
-  const env = { MAI_HOME: path.join(folder, 'home') }
+  // Models that lie about on the machine that runs the tests are no part of them.
+  const env = { MAI_HOME: path.join(folder, 'home'), HOME: folder }
   const desk: Desk = {
     folder,
     server,

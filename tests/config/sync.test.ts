@@ -55,7 +55,7 @@ ${body}
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ['--input-type=module', '--eval', code], {
       cwd: folder,
-      env: { ...process.env, MAI_HOME: path.join(folder, 'home') },
+      env: { ...process.env, MAI_HOME: path.join(folder, 'home'), HOME: folder },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     let out = ''

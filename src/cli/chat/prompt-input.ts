@@ -71,7 +71,8 @@ export class PromptInput implements ChatInput {
     this.#editor.on('line', (text) => this.#settle({ kind: 'line', text: this.#folded.unfold(text) }))
     this.#editor.on('SIGINT', () => this.#takeBack())
     this.#editor.on('close', () => this.close())
-    parts.stdin.on('data', this.#onData).on('end', this.#onEnd).on('error', this.#onEnd)
+    // Whoever read before us may have paused it.
+    parts.stdin.on('data', this.#onData).on('end', this.#onEnd).on('error', this.#onEnd).resume()
     process.on('exit', this.#onExit)
   }
 
