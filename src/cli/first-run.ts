@@ -5,7 +5,7 @@
  */
 import type { Mai } from '../chat/mai.ts'
 import { isMaiError, MaiError } from '../core/errors.ts'
-import { type CatalogueEntry, FIRST_MODEL } from '../plugins/llamacpp/pull/catalogue.ts'
+import { type CatalogueEntry, engineInstalled, FIRST_MODEL } from '../plugins/llamacpp/index.ts'
 import type { MaiCommand } from './base.ts'
 import { isTerminal } from './terminal/colour.ts'
 import { bytesText } from './terminal/progress.ts'
@@ -26,7 +26,6 @@ export async function ensureFirstModel(command: MaiCommand, mai: Mai, consent: C
   const nothing = await nothingServes(mai)
   if (!nothing) return false
   // Without the embedded engine a file would help nobody.
-  const { engineInstalled } = await import('../plugins/llamacpp/index.ts')
   if (!mai.models.backends().some(({ name }) => name === 'llamacpp') || !engineInstalled()) throw nothing
   const env = consent.env ?? process.env
   const agreed = consent.yes || (!isTerminal(command.context.stdin) && env.MAI_AUTO_PULL === '1') || (await asked(command))

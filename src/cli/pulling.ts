@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Pulled, PullProgress } from '../plugins/llamacpp/pull/pull.ts'
+import type { Pulled, PullProgress } from '../plugins/llamacpp/index.ts'
 import type { MaiCommand } from './base.ts'
 import { neutraliseLine } from './neutralise.ts'
 import { bytesText, transferText } from './terminal/progress.ts'
@@ -11,10 +11,7 @@ import { StatusLine } from './terminal/status-line.ts'
 
 /** Fetches; Ctrl-C stops and keeps the part that came. @throws MaiError of `pull` */
 export async function pullWatched(command: MaiCommand, what: string): Promise<Pulled> {
-  const [{ pull }, { modelsFolder }] = await Promise.all([
-    import('../plugins/llamacpp/pull/pull.ts'),
-    import('../plugins/llamacpp/discover/places.ts'),
-  ])
+  const { modelsFolder, pull } = await import('../plugins/llamacpp/index.ts')
   const stop = new AbortController()
   const onSignal = (): void => stop.abort(command.interruption('What came is kept; the same command goes on from there.'))
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal)

@@ -4,9 +4,7 @@
  * @module
  */
 import path from 'node:path'
-import { describeModel } from '../plugins/llamacpp/describe.ts'
-import { type DriverResult, LoadedLlama } from '../plugins/llamacpp/driver.ts'
-import { readGgufHeader } from '../plugins/llamacpp/gguf-header.ts'
+import { type DriverResult, describeModel, LoadedLlama, readGgufHeader } from '../plugins/llamacpp/index.ts'
 import type { EngineModel, EngineRequest, EngineResult, LoadedEngine } from './engine.ts'
 
 /** What {@link llamaEngine} takes. */

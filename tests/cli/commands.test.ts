@@ -44,7 +44,10 @@ export default defineConfig({ plugins: [lmstudio({ baseUrl: '${baseUrl}', autoSt
 
 function mai(args: readonly string[], input = ''): Promise<Ran> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [BIN, ...args], { cwd: folder, env: { ...process.env, MAI_HOME: path.join(folder, 'home'), HOME: folder } })
+    const child = spawn(process.execPath, [BIN, ...args], {
+      cwd: folder,
+      env: { ...process.env, MAI_HOME: path.join(folder, 'home'), HOME: folder },
+    })
     let out = ''
     let err = ''
     child.stdout.on('data', (data: Buffer) => (out += data))

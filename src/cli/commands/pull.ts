@@ -42,7 +42,7 @@ export class ModelsRecommendCommand extends MaiCommand {
   override json: boolean = Option.Boolean('--json', false, { description: 'One JSON value' })
 
   async run(): Promise<number> {
-    const { recommend } = await import('../../plugins/llamacpp/pull/catalogue.ts')
+    const { recommend } = await import('../../plugins/llamacpp/index.ts')
     return this.withMai(async (mai) => {
       const { memory, gpus } = (await mai.models.getCurrentModelStatus()).resources
       const freeBytes = memory.availableBytes + gpus.reduce((sum, gpu) => sum + (gpu.unified ? 0 : gpu.freeBytes), 0)
@@ -79,14 +79,10 @@ export class ModelsRmCommand extends MaiCommand {
   key: string = Option.String()
 
   async run(): Promise<number> {
-    const [{ removePulled }, { pullErrors }] = await Promise.all([
-      import('../../plugins/llamacpp/pull/library.ts'),
-      import('../../plugins/llamacpp/pull/errors.ts'),
-    ])
+    const { removePulled } = await import('../../plugins/llamacpp/index.ts')
     return this.withMai(async (mai) => {
       const model = await mai.models.resolve(this.key)
-      if (model.path === undefined || model.remote) throw pullErrors.notPulled(model.key)
-      const freedBytes = await removePulled(model.path)
+      const freedBytes = await removePulled(model.path ?? model.key)
       if (this.json) this.print({ model: model.key, file: model.path, freedBytes })
       else this.say(`deleted ${neutraliseLine(model.key)}, ${bytesText(freedBytes)} are free again\n`)
       return 0

@@ -12,6 +12,14 @@ import { LlamaCppBackend } from './backend.ts'
 import { HeaderCache } from './discover/header-cache.ts'
 import { modelPlaces } from './discover/places.ts'
 
+export { describeModel, type ModelFacts } from './describe.ts'
+export { modelsFolder } from './discover/places.ts'
+export { type DriverResult, LoadedLlama } from './driver.ts'
+export { type GgufHeader, readGgufHeader } from './gguf-header.ts'
+export { CATALOGUE, type CatalogueEntry, FIRST_MODEL, type Recommendation, recommend } from './pull/catalogue.ts'
+export { removePulled } from './pull/library.ts'
+export { type Pulled, type PullOptions, type PullProgress, pull } from './pull/pull.ts'
+
 /** Options of {@link llamacpp}. */
 export interface LlamaCppPluginOptions {
   /** Further folders or files of models, looked at first; `~` is the home folder. */

@@ -55,7 +55,7 @@ export async function chatTemplate(source: string | undefined, tokens: TemplateT
 }
 
 /** Puts what the system says at the head of the first message of the user. */
-export function systemInUser(messages: readonly TemplateMessage[]): TemplateMessage[] {
+function systemInUser(messages: readonly TemplateMessage[]): TemplateMessage[] {
   const system = messages.filter(({ role }) => role === 'system').map(({ content }) => content)
   const others = messages.filter(({ role }) => role !== 'system')
   if (system.length === 0) return others
@@ -65,7 +65,7 @@ export function systemInUser(messages: readonly TemplateMessage[]): TemplateMess
 }
 
 /** Joins neighbours of one role; what tools said counts as the user's. */
-export function alternating(messages: readonly TemplateMessage[]): TemplateMessage[] {
+function alternating(messages: readonly TemplateMessage[]): TemplateMessage[] {
   const joined: TemplateMessage[] = []
   for (const message of messages) {
     const role = message.role === 'tool' ? 'user' : message.role

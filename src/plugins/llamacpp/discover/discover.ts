@@ -49,7 +49,7 @@ export async function discover(places: readonly ModelPlace[], cache: HeaderCache
 }
 
 /** A pure function: joins the files of split models, leaves out what answers nothing, and gives names. */
-export function sorted(described: readonly Described[]): Discovery {
+function sorted(described: readonly Described[]): Discovery {
   const unusable: UnusableFile[] = []
   const models: (Omit<DiscoveredModel, 'id'> & { readonly names: readonly string[] })[] = []
   for (const { found, facts, problem } of described) {

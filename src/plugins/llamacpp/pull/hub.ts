@@ -73,7 +73,7 @@ export async function hubFiles(
 }
 
 /** The files that a reference means. @throws MaiError `MAI_PULL_NO_FILE` */
-export function chosen(listed: readonly Listed[], reference: HubReference): readonly Listed[] {
+function chosen(listed: readonly Listed[], reference: HubReference): readonly Listed[] {
   const models = listed.filter(({ type, path }) => type === 'file' && /\.gguf$/i.test(path) && !/mmproj|imatrix/i.test(path))
   const quantisation = (path: string): number => {
     const found = PREFERRED.findIndex((name) => new RegExp(`(^|[^A-Za-z0-9])${name}([^A-Za-z0-9]|$)`, 'i').test(path))

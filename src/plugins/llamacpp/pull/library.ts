@@ -59,7 +59,7 @@ export async function removePulled(file: string): Promise<number> {
   const folder = path.dirname(file)
   const belongs = (name: string): boolean =>
     name === path.basename(file) || (stem !== undefined && name.startsWith(`${stem}-`) && name.endsWith(`-of-${count}.gguf`))
-  const files = (await fs.readdir(folder)).filter(belongs).map((name) => path.join(folder, name))
+  const files = (await fs.readdir(folder).catch((): string[] => [])).filter(belongs).map((name) => path.join(folder, name))
   const receipts = await Promise.all(files.map((each) => fs.stat(`${each}${RECEIPT}`).catch(() => undefined)))
   if (files.length === 0 || receipts.some((receipt) => !receipt)) throw pullErrors.notPulled(file)
   let freed = 0

@@ -1,0 +1,159 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { scriptedEngine } from '../../src/testing/scripted-engine.ts'
+import { type Desk, openDesk } from './support.ts'
+
+/** 10 MB. */
+const HUGE = 10_000_000
+const EVIL = 'a\u001b[2J\u202eb\ud83d\udc00'
+
+let desk: Desk
+
+beforeAll(async () => {
+  desk = await openDesk([
+    scriptedEngine({
+      key: 'echo',
+      // How long what it was asked is, and how it begins.
+      answer: (_, messages) => {
+        const text = messages?.at(-1)?.text ?? ''
+        return text.startsWith('evil') ? 'a\u001b[2J\u009b31m\u202eb' : `${text.length}: ${text.slice(0, 20)}`
+      },
+      displayName: 'echo\u001b[2J\u202e',
+    }),
+  ])
+})
+afterAll(() => desk.close())
+
+/** What is in the store of the session that was used last. */
+async function lastSession(): Promise<{ messages: { role: string; complete: boolean; parts: { text: string }[] }[] }> {
+  const { stdout: _, ...listed } = { stdout: '', ...(await desk.mai(['sessions', '--json'])) }
+  const [{ id }] = JSON.parse(listed.out) as [{ id: string }]
+  return JSON.parse((await desk.mai(['sessions', 'show', id, '--json'])).out) as Awaited<ReturnType<typeof lastSession>>
+}
+
+/** Exactly one JSON value. */
+const value = (out: string): Record<string, unknown> => JSON.parse(out) as Record<string, unknown>
+
+describe('a message of 10 MB', () => {
+  it.each([
+    ['as material', ['ask', '--json', 'What is this?'], 'word '.repeat(HUGE / 5)],
+    ['as material without a space', ['ask', '--json', 'What is this?'], 'x'.repeat(HUGE)],
+  ])('%s is answered or refused in words, and is kept', async (_, args, input) => {
+    const { code, out, err } = await desk.mai(args, input)
+    const { text, error } = value(out) as { text?: string; error?: { code: string; cure?: string } }
+    if (code === 0) expect(text).not.toBe('')
+    else expect(error).toMatchObject({ code: expect.stringMatching(/^MAI_/) as string, cure: expect.stringMatching(/\w/) as string })
+    expect(err).toBe('')
+    const [asked] = (await lastSession()).messages
+    expect(asked?.parts.map((part) => part.text.length)).toContain(input.length)
+  })
+
+  it('typed into a chat is answered or refused, and the next message too', async () => {
+    const { code, out, err } = await desk.mai(['chat'], `${'y'.repeat(HUGE)}\nhello\n`)
+    expect(out).toContain('5: hello')
+    if (code !== 0) expect(err).toMatch(/^mai: .+\n {5}\w/)
+    expect((await lastSession()).messages[0]?.parts[0]?.text.length).toBe(HUGE)
+  })
+})
+
+describe('standard input', () => {
+  it('that never ends is refused, and let go', async () => {
+    await desk.config('small.config.ts', { more: 'turn: { maxMessageBytes: 1_000_000 }' })
+    const { child, ended } = desk.start(['ask', '--config', 'small.config.ts', '--json', 'What is this?'])
+    const pour = (): void => {
+      while (child.stdin?.writable && child.stdin.write('y\n'.repeat(10_000)));
+    }
+    child.stdin?.on('drain', pour)
+    pour()
+    const { code, out } = await ended
+    expect(code).toBe(2)
+    expect(value(out)).toMatchObject({ error: { code: 'MAI_MESSAGE_TOO_LARGE' } })
+  })
+
+  it('that is binary is refused with a cure', async () => {
+    const { code, err, out } = await desk.mai(['ask', 'What is this?'], Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0, 0, 0]))
+    expect({ code, out }).toEqual({ code: 2, out: '' })
+    expect(err).toMatch(/not text/)
+  })
+
+  it('that is not quite text is used, with a word about it', async () => {
+    const { code, err, out } = await desk.mai(['ask', 'Q'], Buffer.from('caf\u00e9', 'latin1'))
+    expect(code).toBe(0)
+    expect(out).toContain('Q')
+    expect(err).toMatch(/replaced/)
+    expect((await desk.mai(['ask', '--quiet', 'Q'], Buffer.from('caf\u00e9', 'latin1'))).err).toBe('')
+  })
+
+  it.skipIf(process.platform === 'win32')('that is closed is none', async () => {
+    const { spawnSync } = await import('node:child_process')
+    const { BIN } = await import('./support.ts')
+    const script = `"${process.execPath}" "${BIN}" models --json <&-`
+    const { status } = spawnSync('sh', ['-c', script], {
+      cwd: desk.folder,
+      env: { ...process.env, MAI_HOME: `${desk.folder}/other` },
+      timeout: 100,
+    })
+    expect(status).not.toBe(1)
+  })
+})
+
+describe('a message', () => {
+  it.each([[['ask', '   ']], [['ask', '']], [['ask']]])('%j without a word is refused', async (args) => {
+    const { code, err, out } = await desk.mai(args)
+    expect({ code, out }).toEqual({ code: 2, out: '' })
+    expect(err).toMatch(/empty/)
+  })
+
+  it('of spaces in a chat is passed over', async () => {
+    expect(await desk.mai(['chat'], '   \n\t\nhi\n')).toEqual({ code: 0, out: '2: hi\n', err: '' })
+  })
+
+  it('with halves of characters gives valid output', async () => {
+    const { code, out } = await desk.mai(['ask', '--json', EVIL])
+    expect(code).toBe(0)
+    expect(out).not.toMatch(/\\ud[89a-f]/i)
+    expect(value(out).text).toContain('a')
+  })
+})
+
+describe('escape sequences of a model', () => {
+  it('are data in a pipe, and harmless in JSON', async () => {
+    expect((await desk.mai(['ask', 'evil'])).out).toBe('a\u001b[2J\u009b31m\u202eb\n')
+    const { out } = await desk.mai(['ask', '--json', 'evil'])
+    expect(value(out).text).toBe('a\u001b[2J\u009b31m\u202eb')
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+    expect(out).not.toMatch(/[\u001b\u009b\u202e]/)
+  })
+
+  it('are taken out of lists', async () => {
+    const shown = [['models'], ['models', 'show', 'echo'], ['sessions'], ['status']].map((args) => desk.mai(args))
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+    for (const { out } of await Promise.all(shown)) expect(out).not.toMatch(/[\u001b\u009b\u202e]/)
+  })
+})
+
+describe('errors as JSON', () => {
+  it.each([
+    [['ask', '--json', '  ']],
+    [['ask', '--json', '--temperature', 'warm', 'x']],
+    [['ask', '--json', '--nonsense', 'x']],
+    [['models', 'show', 'eco', '--json']],
+    [['models', 'estimate', 'echo', '--context', 'much', '--json']],
+    [['switch', 'eco', '--json']],
+    [['sessions', 'show', 'nowhere', '--json']],
+    [['sessions', 'export', 'nowhere', '--json']],
+    [['sessions', 'import', 'nowhere.json', '--json']],
+    [['sessions', 'shwo', '--json']],
+    [['status', '--json', '--watch']],
+    [['statsu', '--json']],
+  ])('%j: one value on standard output, nothing else, and 2', async (args) => {
+    const { code, out, err } = await desk.mai(args)
+    expect({ code, err }).toEqual({ code: 2, err: '' })
+    expect(value(out)).toMatchObject({ error: { code: expect.stringMatching(/^MAI_/) as string, message: expect.any(String) as string } })
+  })
+
+  it('come as the last line of a stream', async () => {
+    const { code, out } = await desk.mai(['ask', '--stream-json', '--temperature', 'warm', 'x'])
+    expect(code).toBe(2)
+    expect(value(out)).toMatchObject({ type: 'done', error: { code: 'MAI_USAGE' } })
+  })
+})
