@@ -134,7 +134,11 @@ export class LoadedLlama {
   }
 
   /** Token ids of a raw prompt, with the token that prompts begin with. */
-  tokenize(prompt: string): Token[] {
+  tokenize(prompt: string): number[] {
+    return this.#tokens(prompt)
+  }
+
+  #tokens(prompt: string): Token[] {
     const tokens = this.#model.tokenize(prompt, true)
     const { bos, shouldPrependBosToken } = this.#model.tokens
     return shouldPrependBosToken && bos !== null && tokens[0] !== bos ? [bos, ...tokens] : tokens
@@ -159,7 +163,7 @@ export class LoadedLlama {
   }
 
   async #generate({ prompt, sampling, responseSchema, signal }: DriverRequest, sink: DriverSink): Promise<DriverResult> {
-    const tokens = this.tokenize(prompt)
+    const tokens = this.#tokens(prompt)
     const promptTokens = tokens.length
     let completionTokens = 0
     const end = (finish: DriverResult['finish']): DriverResult => ({ finish, promptTokens, completionTokens })
