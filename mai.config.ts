@@ -1,6 +1,7 @@
 /** The default set, spelled out. All of it runs without this file; keep the lines you want to change. */
 import { defineConfig } from 'mai'
 import { compression } from 'mai/plugins/compression'
+import { llamacpp } from 'mai/plugins/llamacpp'
 import { lmstudio } from 'mai/plugins/lmstudio'
 import { logging } from 'mai/plugins/logging'
 import { resources } from 'mai/plugins/resources'
@@ -20,6 +21,8 @@ export default defineConfig({
     compression({ condenseAt: 0.7 }),
     // Found by itself; baseUrl: 'ws://127.0.0.1:1234' fixes the address.
     lmstudio({ autoStart: true }),
+    // The embedded engine; paths: ['~/models'] adds folders to those it knows.
+    llamacpp({ idleMs: 1_800_000 }),
   ],
   // By key, by id, or '*' for all.
   models: { '*': { keepAliveMs: 3_600_000 } },

@@ -8,7 +8,9 @@ import { Cli, type Command, type CommandClass } from 'clipanion'
 import { VERSION } from '../chat/version.ts'
 import { AskCommand } from './commands/ask.ts'
 import { ChatCommand } from './commands/chat.ts'
+import { completionCommand } from './commands/completion.ts'
 import { ConfigPathCommand, ConfigShowCommand, ConfigValidateCommand } from './commands/config.ts'
+import { DoctorCommand } from './commands/doctor.ts'
 import { InitCommand } from './commands/init.ts'
 import { ModelsCommand, ModelsEstimateCommand, ModelsLoadCommand, ModelsShowCommand, ModelsUnloadCommand } from './commands/models.ts'
 import { PluginsCommand } from './commands/plugins.ts'
@@ -52,6 +54,8 @@ const COMMANDS: readonly CommandClass[] = [
   ConfigValidateCommand,
   PluginsCommand,
   InitCommand,
+  DoctorCommand,
+  completionCommand(() => COMMANDS),
 ]
 
 watchOutput()

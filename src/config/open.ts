@@ -47,14 +47,23 @@ export function defaultPlugins(verbose: boolean): Plugin[] {
   return [logging({ verbose }), store(), resources(), switching(), compression(), lmstudio(), llamacpp()]
 }
 
-/** A pure function: replaces by name or single slot, takes out what is disabled. @throws MaiError `MAI_CONFIG_INVALID` */
+/**
+ * A pure function: replaces by name or single slot, takes out what is disabled. What has the name of a default plugin
+ * stands in its place: backends are asked in their order. @throws MaiError `MAI_CONFIG_INVALID`
+ */
 export function mergedPlugins(config: MaiConfig, defaults: readonly Plugin[]): Plugin[] {
   const own = config.plugins ?? []
   if (config.defaults === false) return [...own]
   const names = defaults.map((plugin) => plugin.definition.name)
   for (const name of config.disable ?? []) if (!names.includes(name)) throw configErrors.unknownDisable(name, names)
   const singles = (plugin: Plugin): readonly string[] => (plugin.definition.provides ?? []).filter((slot) => !LIST_SLOTS.has(slot))
-  const replaced = (plugin: Plugin): boolean =>
-    own.some((other) => other.definition.name === plugin.definition.name || singles(other).some((slot) => singles(plugin).includes(slot)))
-  return [...defaults.filter((plugin) => !replaced(plugin) && !config.disable?.includes(plugin.definition.name)), ...own]
+  const nameOf = (plugin: Plugin): string => plugin.definition.name
+  const named = (name: string): Plugin[] => own.filter((plugin) => nameOf(plugin) === name)
+  const slotTaken = (plugin: Plugin): boolean => own.some((other) => singles(other).some((slot) => singles(plugin).includes(slot)))
+  const kept = defaults.flatMap((plugin) => {
+    const [first] = named(nameOf(plugin))
+    if (first) return [first]
+    return slotTaken(plugin) || config.disable?.includes(nameOf(plugin)) ? [] : [plugin]
+  })
+  return [...kept, ...own.filter((plugin) => !kept.includes(plugin))]
 }

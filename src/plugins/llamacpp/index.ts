@@ -9,10 +9,12 @@ import '../../chat/events.ts'
 import { maiHome } from '../../chat/home.ts'
 import { definePlugin, type PluginFactory } from '../../core/plugin.ts'
 import { LlamaCppBackend } from './backend.ts'
+import { type Discovery, discover } from './discover/discover.ts'
 import { HeaderCache } from './discover/header-cache.ts'
 import { modelPlaces } from './discover/places.ts'
 
 export { describeModel, type ModelFacts } from './describe.ts'
+export type { DiscoveredModel, Discovery, UnusableFile } from './discover/discover.ts'
 export { modelsFolder } from './discover/places.ts'
 export { type DriverResult, LoadedLlama } from './driver.ts'
 export { type GgufHeader, readGgufHeader } from './gguf-header.ts'
@@ -61,7 +63,7 @@ export const llamacpp: PluginFactory<typeof schema> = definePlugin({
     const places = modelPlaces(paths)
     const backend = new LlamaCppBackend({
       places: discover ? places : places.slice(0, paths.length),
-      cache: new HeaderCache(path.join(maiHome().cache, 'models.json')),
+      cache: headerCache(),
       installed: engineInstalled,
       threads,
       idleMs,
@@ -71,6 +73,15 @@ export const llamacpp: PluginFactory<typeof schema> = definePlugin({
     ctx.contribute('backend', backend)
   },
 })
+
+/** Looks for models in the usual places of this machine, as the plugin does without options. */
+export function discoverModels(): Promise<Discovery> {
+  return discover(modelPlaces([]), headerCache())
+}
+
+function headerCache(): HeaderCache {
+  return new HeaderCache(path.join(maiHome().cache, 'models.json'))
+}
 
 /** Whether the engine can be loaded; nothing is loaded to find out. */
 export function engineInstalled(): boolean {
