@@ -44,7 +44,7 @@ export async function writeGguf(
 ): Promise<number> {
   const keys = Object.entries(metadata)
   const header = [Buffer.from('GGUF'), u32(3), u64(tensors.length), u64(keys.length)]
-  for (const [key, value] of keys) header.push(string(key), ...encode(value))
+  for (const [key, value] of keys) header.push(string(key), Buffer.concat(encode(value)))
   let offset = 0
   const placed = tensors.map((tensor) => {
     const at = offset
