@@ -188,7 +188,7 @@ export class LlamaCppBackend implements Backend {
     if (resident.busy > 0) return
     clearTimeout(resident.timer)
     // Asked to end while it is still listed, so that `gone` tells it.
-    resident.timer = setTimeout(() => void resident.process.end(), resident.idleMs).unref()
+    resident.timer = setTimeout(() => void resident.process.end(), Math.min(resident.idleMs, LONGEST_TIMER_MS)).unref()
   }
 
   async #end(instanceId: string): Promise<void> {
@@ -197,6 +197,9 @@ export class LlamaCppBackend implements Backend {
     await resident?.process.end()
   }
 }
+
+/** A longer timer runs out at once. */
+const LONGEST_TIMER_MS = 2_147_483_647
 
 const NEVER: AbortSignal = new AbortController().signal
 

@@ -7,6 +7,7 @@ import { isMaiError, toErrorFact } from '../../core/errors.ts'
 import { LoadedLlama } from './driver.ts'
 import { PieceBatch } from './piece-batch.ts'
 import type { Order, Outcome, Report } from './protocol.ts'
+import { answerPrompt } from './reasoning.ts'
 
 let loaded: LoadedLlama | undefined
 const running = new Map<number, AbortController>()
@@ -58,7 +59,8 @@ async function outcomeOf(order: Exclude<Order, { readonly type: 'cancel' }>, sig
     prefill: (fraction: number) => say({ type: 'prefill', id, fraction }),
   }
   const { messages, continueFrom, sampling, responseSchema } = order
-  const prompt = loaded.prompt(messages) + continueFrom
+  const { prompt, opening } = answerPrompt(loaded.prompt(messages), continueFrom)
+  if (opening !== '') batch.push(opening, 0)
   const result = await loaded.generate({ prompt, sampling, signal, ...(responseSchema ? { responseSchema } : {}) }, sink)
   batch.flush()
   return { type: 'generated', result }

@@ -11,6 +11,8 @@ export interface ModelFacts {
   readonly architecture: string
   readonly name: string | undefined
   readonly parameters: number
+  /** Weights in this very file: of a split model only a part. */
+  readonly elements: number
   readonly quantisation: { readonly name: string; readonly bits: number | undefined }
   readonly maxContextLength: number
   readonly hasTemplate: boolean
@@ -72,12 +74,14 @@ export function describeModel(header: GgufHeader): ModelFacts {
   const type = number(metadata.get('general.file_type'))
   const [name, bits] = (type === undefined ? undefined : FILE_TYPES.get(type)) ?? byTensors(header)
   const count = number(metadata.get('split.count')) ?? 0
+  const elements = header.tensors.reduce((sum, { shape }) => sum + product(shape), 0)
   return {
     architecture,
     name: text(metadata.get('general.name')),
-    parameters: number(metadata.get('general.parameter_count')) ?? header.tensors.reduce((sum, { shape }) => sum + product(shape), 0),
+    parameters: positive(metadata.get('general.parameter_count')) ?? elements,
+    elements,
     quantisation: { name, bits },
-    maxContextLength: number(metadata.get(`${architecture}.context_length`)) ?? UNKNOWN_CONTEXT,
+    maxContextLength: positive(metadata.get(`${architecture}.context_length`)) ?? UNKNOWN_CONTEXT,
     hasTemplate: template !== '',
     tools: /\btools?\b/.test(template),
     reasoning: /<think>|enable_thinking|reasoning_content/.test(template),
@@ -89,6 +93,8 @@ export function describeModel(header: GgufHeader): ModelFacts {
 /** Why llama.cpp would abort the whole process on this file, undefined when it would not. */
 export function engineProblem(header: GgufHeader): string | undefined {
   const { metadata } = header
+  // Only the first file of a split model says what it is.
+  if ((number(metadata.get('split.no')) ?? 0) > 0) return undefined
   const architecture = text(metadata.get('general.architecture'))
   if (architecture === undefined) return 'it names no architecture'
   const needed = architecture === 'llama' ? ['feed_forward_length', 'attention.head_count', 'block_count', 'embedding_length'] : []
@@ -131,6 +137,11 @@ function product(shape: readonly number[]): number {
 
 function number(value: Metadata | undefined): number | undefined {
   return typeof value === 'number' ? value : undefined
+}
+
+/** A header may say anything. */
+function positive(value: Metadata | undefined): number | undefined {
+  return typeof value === 'number' && value > 0 && Number.isSafeInteger(value) ? value : undefined
 }
 
 function text(value: Metadata | undefined): string | undefined {

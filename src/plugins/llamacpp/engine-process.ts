@@ -78,7 +78,8 @@ export class EngineProcess {
    */
   async run(order: NewOrder, signal: AbortSignal, events: OrderEvents = {}): Promise<Outcome> {
     if (this.#death) throw this.#death
-    if (!this.#child.connected) throw unloaded('The model')
+    // It is ending: why, is known when it is gone.
+    if (!this.#child.connected) throw (await this.gone) ?? unloaded('The model')
     const id = this.#next++
     const ended = new Promise<Outcome>((resolve, reject) => this.#open.set(id, { ...events, resolve, reject }))
     let late: NodeJS.Timeout | undefined

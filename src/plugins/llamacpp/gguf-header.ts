@@ -8,24 +8,16 @@
  * @module
  */
 import { GgufSource } from './gguf-source.ts'
+import { checkTensorsFit, type PlacedTensor } from './gguf-tensors.ts'
 import { type Metadata, readValue } from './gguf-value.ts'
 import { headerErrors } from './header-errors.ts'
-
-/** A tensor as the header describes it. */
-export interface TensorInfo {
-  readonly name: string
-  /** Elements in each dimension, the fastest-running first. */
-  readonly shape: readonly number[]
-  /** ggml's number of the type, such as 0 for F32, 12 for Q4_K. */
-  readonly type: number
-}
 
 /** The header of one file. */
 export interface GgufHeader {
   readonly version: number
   /** Numbers, booleans, texts of up to a megabyte and short arrays of numbers. Of other arrays only their length. */
   readonly metadata: ReadonlyMap<string, Metadata>
-  readonly tensors: readonly TensorInfo[]
+  readonly tensors: readonly PlacedTensor[]
   /** Tokens such as `<0x0A>` in the vocabulary. */
   readonly byteTokens: number
   /** Size of the file, in bytes. */
@@ -36,7 +28,7 @@ export interface GgufHeader {
 
 /** Far more than any model has. */
 const MOST_KEYS = 65_536
-const MOST_TENSORS = 1_000_000
+const MOST_TENSORS = 100_000
 /** Longest key, as the format states. */
 const MOST_KEY_BYTES = 65_535
 const MOST_DIMENSIONS = 8
@@ -63,23 +55,24 @@ export async function readGgufHeader(file: string): Promise<GgufHeader> {
       if (key === 'tokenizer.ggml.tokens' && typeof value === 'object' && 'byteTokens' in value) byteTokens = value.byteTokens
       metadata.set(key, value)
     }
-    const tensors: TensorInfo[] = []
+    const tensors: PlacedTensor[] = []
     for (let index = 0; index < tensorCount; index++) tensors.push(await readTensor(source))
+    checkTensorsFit(source, tensors, metadata.get('general.alignment'))
     return { version, metadata, tensors, byteTokens, fileBytes: source.size, headerBytes: source.position }
   } finally {
     await source.close()
   }
 }
 
-async function readTensor(source: GgufSource): Promise<TensorInfo> {
+async function readTensor(source: GgufSource): Promise<PlacedTensor> {
   const name = await source.text(MOST_NAME_BYTES)
   const dimensions = await source.u32()
   if (dimensions > MOST_DIMENSIONS) throw headerErrors.damaged(source.file, `a tensor of ${dimensions} dimensions`)
+  // What an object takes beside its name.
+  source.keep(128)
   const shape: number[] = []
   for (let index = 0; index < dimensions; index++) shape.push(await source.count('elements', Number.MAX_SAFE_INTEGER))
   const type = await source.u32()
   const offset = await source.count('bytes', Number.MAX_SAFE_INTEGER)
-  // Only a rough look: where the data begins depends on the alignment, what it takes on the type.
-  if (offset > source.size) throw headerErrors.truncated(source.file)
-  return { name, shape, type }
+  return { name, shape, type, offset }
 }

@@ -10,6 +10,8 @@ import { headerErrors } from './header-errors.ts'
 
 /** Bytes read at once. */
 const PIECE = 256 * 1024
+/** Bytes of one header that are kept, all texts and numbers together: chat templates have some ten thousand. */
+const MOST_KEPT = 32 * 1024 * 1024
 
 /** Where {@link readGgufHeader} reads from. Each read that runs past the end throws `MAI_MODEL_FILE`. */
 export class GgufSource {
@@ -24,6 +26,7 @@ export class GgufSource {
   #length = 0
   /** Next byte in the buffer; beyond its length after a skip. */
   #at = 0
+  #kept = 0
 
   private constructor(file: string, handle: FileHandle, size: number) {
     this.file = file
@@ -103,8 +106,15 @@ export class GgufSource {
     return this.utf8(length)
   }
 
+  /** Each value that is kept is counted here: many small ones fill a memory as well as a large one. */
+  keep(bytes: number): void {
+    this.#kept += bytes
+    if (this.#kept > MOST_KEPT) throw headerErrors.damaged(this.file, `more than ${MOST_KEPT / 2 ** 20} MiB of texts and numbers`)
+  }
+
   /** So many bytes as text; at most what the caller has checked. */
   async utf8(bytes: number): Promise<string> {
+    this.keep(bytes)
     const parts: Buffer[] = []
     for (let left = bytes; left > 0; ) {
       const piece = Math.min(left, PIECE)

@@ -21,6 +21,8 @@ const MOST_TEXT = 1024 * 1024
 /** Longest array that is kept: numbers for each layer. */
 const MOST_NUMBERS = 2048
 const MOST_ELEMENTS = 0xffff_ffff
+/** Longest list of texts that is gone through, as their lengths must be read: the largest vocabularies have 300,000. */
+const MOST_TEXTS = 8_000_000
 
 const STRING = 8
 const ARRAY = 9
@@ -51,6 +53,7 @@ async function readArray(source: GgufSource): Promise<Metadata> {
     source.skip(length * width)
     return { length, byteTokens: 0 }
   }
+  source.keep(length * 8)
   const numbers: number[] = []
   for (let index = 0; index < length; index++) numbers.push(Number(await readNumber(source, type)))
   return numbers
@@ -58,6 +61,7 @@ async function readArray(source: GgufSource): Promise<Metadata> {
 
 /** Vocabularies have 150,000 texts and more: nothing waits that need not, and nothing is kept. */
 async function readTexts(source: GgufSource, length: number): Promise<LongArray> {
+  if (length > MOST_TEXTS) throw headerErrors.damaged(source.file, `a list of ${length} texts`)
   let byteTokens = 0
   const count = (): void => void byteTokens++
   for (let left = length; left > 0; ) {

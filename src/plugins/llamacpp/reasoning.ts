@@ -8,6 +8,17 @@ import type { PieceSink } from '../../chat/backend.ts'
 const OPEN = '<think>'
 const CLOSE = '</think>'
 
+/**
+ * Some templates open the reasoning themselves, so that the answer begins inside it.
+ * @param continueFrom what has been answered already, without reasoning
+ * @returns the whole prompt, and what the answer begins with unsaid
+ */
+export function answerPrompt(rendered: string, continueFrom: string): { readonly prompt: string; readonly opening: string } {
+  if (!rendered.trimEnd().endsWith(OPEN)) return { prompt: rendered + continueFrom, opening: '' }
+  if (continueFrom === '') return { prompt: rendered, opening: OPEN }
+  return { prompt: `${rendered}\n${CLOSE}\n\n${continueFrom}`, opening: '' }
+}
+
 /** Passes pieces on, those of the reasoning as such. Holds back no more than half a tag. */
 export class ReasoningSplitter {
   readonly #sink: PieceSink
@@ -37,7 +48,7 @@ export class ReasoningSplitter {
   #sort(): void {
     if (this.#state === 'begin') {
       const begun = this.#held.trimStart()
-      if (OPEN.startsWith(begun)) return
+      if (begun !== OPEN && OPEN.startsWith(begun)) return
       if (begun.startsWith(OPEN)) {
         this.#state = 'reasoning'
         this.#held = begun.slice(OPEN.length)

@@ -17,10 +17,10 @@ export class StopStrings {
   push(text: string): { readonly text: string; readonly stopped: boolean } {
     if (this.#stops.length === 0) return { text, stopped: false }
     const all = this.#held + text
-    const found = this.#stops.map((stop) => all.indexOf(stop)).filter((at) => at >= 0)
-    if (found.length > 0) {
+    const cut = firstStop(all, this.#stops)
+    if (cut !== undefined) {
       this.#held = ''
-      return { text: all.slice(0, Math.min(...found)), stopped: true }
+      return { text: all.slice(0, cut), stopped: true }
     }
     const keep = Math.max(...this.#stops.map((stop) => overlap(all, stop)))
     this.#held = all.slice(all.length - keep)
@@ -33,6 +33,17 @@ export class StopStrings {
     this.#held = ''
     return held
   }
+}
+
+/** Where the stop string begins that is complete first, so that it does not matter in which pieces the text comes. */
+function firstStop(text: string, stops: readonly string[]): number | undefined {
+  let first: { readonly at: number; readonly end: number } | undefined
+  for (const stop of stops) {
+    const at = text.indexOf(stop)
+    const end = at + stop.length
+    if (at >= 0 && (!first || end < first.end || (end === first.end && at < first.at))) first = { at, end }
+  }
+  return first?.at
 }
 
 /** Characters at the end of `text` that a stop string begins with. */

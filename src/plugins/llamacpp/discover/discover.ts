@@ -58,7 +58,7 @@ function sorted(described: readonly Described[]): Discovery {
       continue
     }
     if (!facts.answers || (facts.split && facts.split.index > 0)) continue
-    const parts = facts.split ? partsOf(found, facts.split.count, described) : [found]
+    const parts = facts.split ? partsOf(found, facts.split.count, described) : [{ found, facts }]
     if (facts.split && parts.length < facts.split.count) {
       unusable.push({
         file: found.path,
@@ -67,19 +67,31 @@ function sorted(described: readonly Described[]): Discovery {
       })
       continue
     }
-    const sizeBytes = parts.reduce((sum, part) => sum + part.size, 0)
-    models.push({ origin: found.origin, file: found.realPath, sizeBytes, facts, names: namesOf(found) })
+    const sizeBytes = parts.reduce((sum, part) => sum + part.found.size, 0)
+    // A header that counts the parameters counts those of all files.
+    const counted = facts.parameters !== facts.elements
+    const parameters = counted ? facts.parameters : parts.reduce((sum, part) => sum + part.facts.elements, 0)
+    // llama.cpp finds the other files by the name of the first; behind a link it may be another.
+    const file = facts.split && !SPLIT.test(found.realPath) ? found.path : found.realPath
+    models.push({ origin: found.origin, file, sizeBytes, facts: { ...facts, parameters }, names: namesOf(found) })
   }
   return { models: named(models), unusable }
 }
 
 const SPLIT = /-(\d{5})-of-(\d{5})\.gguf$/i
 
-function partsOf(first: FoundFile, count: number, all: readonly Described[]): FoundFile[] {
+interface Part {
+  readonly found: FoundFile
+  readonly facts: ModelFacts
+}
+
+/** The files of a split model that are there and whole. */
+function partsOf(first: FoundFile, count: number, all: readonly Described[]): Part[] {
   const stem = first.path.replace(SPLIT, '')
-  return all
-    .map(({ found }) => found)
-    .filter(({ path: file }) => file.replace(SPLIT, '') === stem && SPLIT.exec(file)?.[2] === String(count).padStart(5, '0'))
+  return all.flatMap(({ found, facts, problem }) => {
+    const own = found.path.replace(SPLIT, '') === stem && SPLIT.exec(found.path)?.[2] === String(count).padStart(5, '0')
+    return own && facts && problem === undefined ? [{ found, facts }] : []
+  })
 }
 
 /** Ways to call a file, the shortest first. */

@@ -102,8 +102,10 @@ async function described(
   origin: ModelOrigin,
   files: readonly { readonly file: string; readonly name: string | undefined }[],
 ): Promise<FoundFile[]> {
+  // Folders answer in any order; which of two names a file gets must not depend on it.
+  const ordered = [...files].sort((a, b) => ((a.name ?? a.file) < (b.name ?? b.file) ? -1 : 1))
   const found = await Promise.all(
-    files.map(async ({ file, name }) => {
+    ordered.map(async ({ file, name }) => {
       try {
         const realPath = await fs.realpath(file)
         const { size, mtimeMs } = await fs.stat(realPath)

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { randomUUID } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { toErrorFact } from '../../../core/errors.ts'
@@ -22,7 +23,7 @@ interface Remembered extends KnownFile {
 }
 
 /** Of the format below: an older memory is forgotten. */
-const VERSION = 1
+const VERSION = 2
 /** Headers read at the same time. */
 const AT_ONCE = 4
 
@@ -80,7 +81,7 @@ async function load(file: string): Promise<Map<string, Remembered>> {
 
 /** A cache that cannot be written costs time, nothing else. */
 async function save(file: string, known: ReadonlyMap<string, Remembered>): Promise<void> {
-  const own = `${file}.${process.pid}`
+  const own = `${file}.${randomUUID()}`
   try {
     await fs.mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
     await fs.writeFile(own, JSON.stringify({ version: VERSION, files: [...known] }), { mode: 0o600 })

@@ -1,0 +1,66 @@
+/**
+ * Where a header says that weights lie: a file that was cut off on its way shows here, before it is loaded.
+ * Sizes of types: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h
+ *
+ * @module
+ */
+import type { GgufSource } from './gguf-source.ts'
+import type { Metadata } from './gguf-value.ts'
+import { headerErrors } from './header-errors.ts'
+
+/** A tensor as the header describes it. */
+export interface PlacedTensor {
+  readonly name: string
+  /** Elements in each dimension, the fastest-running first. */
+  readonly shape: readonly number[]
+  /** ggml's number of the type, such as 0 for F32, 12 for Q4_K. */
+  readonly type: number
+  /** Bytes from where the data begins. */
+  readonly offset: number
+}
+
+/** Where a header names none. */
+const USUAL_ALIGNMENT = 32
+
+/** Elements of a block and the bytes it takes. What is not listed here is only looked at roughly. */
+const BLOCKS: ReadonlyMap<number, readonly [elements: number, bytes: number]> = new Map([
+  [0, [1, 4]],
+  [1, [1, 2]],
+  [2, [32, 18]],
+  [3, [32, 20]],
+  [6, [32, 22]],
+  [7, [32, 24]],
+  [8, [32, 34]],
+  [10, [256, 84]],
+  [11, [256, 110]],
+  [12, [256, 144]],
+  [13, [256, 176]],
+  [14, [256, 210]],
+  [16, [256, 66]],
+  [17, [256, 74]],
+  [18, [256, 98]],
+  [20, [32, 18]],
+  [21, [256, 110]],
+  [22, [256, 82]],
+  [23, [256, 136]],
+  [24, [1, 1]],
+  [25, [1, 2]],
+  [26, [1, 4]],
+  [27, [1, 8]],
+  [28, [1, 8]],
+  [30, [1, 2]],
+  [39, [32, 17]],
+])
+
+/** @throws MaiError `MAI_MODEL_FILE` when the file ends before one of its tensors does */
+export function checkTensorsFit(source: GgufSource, tensors: readonly PlacedTensor[], alignment: Metadata | undefined): void {
+  const unit = alignment === undefined ? USUAL_ALIGNMENT : Number(alignment)
+  // ggml demands the same.
+  if (!(unit > 0) || !Number.isInteger(Math.log2(unit))) throw headerErrors.damaged(source.file, `an alignment of ${unit}`)
+  const start = Math.ceil(source.position / unit) * unit
+  for (const { shape, type, offset } of tensors) {
+    const [elements, bytes] = BLOCKS.get(type) ?? [1, 0]
+    const size = (shape.reduce((product, length) => product * length, 1) / elements) * bytes
+    if (start + offset + size > source.size) throw headerErrors.truncated(source.file)
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Models that recite, the backend around them, and what a test asks of both.
+ *
+ * @module
+ */
+import fs from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { onTestFinished } from 'vitest'
+import type { GenerateRequest, GenerationPiece, GenerationResult } from '../../../src/chat/backend.ts'
+import type { LoadedInstance, LoadSettings, ModelInfo } from '../../../src/chat/model.ts'
+import type { MaiError } from '../../../src/core/errors.ts'
+import { LlamaCppBackend, type LlamaCppParts } from '../../../src/plugins/llamacpp/backend.ts'
+import { HeaderCache } from '../../../src/plugins/llamacpp/discover/header-cache.ts'
+
+/** A signal that nothing aborts. */
+export const never = (): AbortSignal => new AbortController().signal
+
+/** The error that a promise rejects with. */
+export async function failure(promise: Promise<unknown>): Promise<MaiError> {
+  try {
+    await promise
+  } catch (error) {
+    // What is no MaiError fails the expectation on its code.
+    return error as MaiError
+  }
+  throw new Error('Did not reject')
+}
+
+/** A folder that goes with the test. */
+export async function temporaryFolder(): Promise<string> {
+  const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'mai-llamacpp-'))
+  onTestFinished(() => fs.rm(folder, { recursive: true, force: true }))
+  return fs.realpath(folder)
+}
+
+export interface Opened {
+  readonly backend: LlamaCppBackend
+  /** `id reason` of each model whose process went without being told to. */
+  readonly gone: string[]
+}
+
+/** The backend over the models of one folder. */
+export function open(folder: string, parts: Partial<LlamaCppParts> = {}): Opened {
+  const gone: string[] = []
+  const backend = new LlamaCppBackend({
+    places: [{ origin: 'configuration', path: folder }],
+    cache: new HeaderCache(path.join(folder, 'cache', 'models.json')),
+    installed: () => true,
+    threads: 1,
+    idleMs: 60_000,
+    onGone: ({ model }, reason) => void gone.push(`${model} ${reason}`),
+    ...parts,
+  })
+  onTestFinished(() => backend.close())
+  return { backend, gone }
+}
+
+export async function modelOf(backend: LlamaCppBackend, id: string): Promise<ModelInfo> {
+  const model = (await backend.list(never())).find((each) => each.id === id)
+  if (!model) throw new Error(`no model ${id}`)
+  return model
+}
+
+/** Lists and loads. */
+export async function loaded(backend: LlamaCppBackend, id: string, settings: LoadSettings = {}): Promise<LoadedInstance> {
+  return backend.load(await modelOf(backend, id), settings, () => {}, never())
+}
+
+/** One answer with its pieces. */
+export async function answer(
+  backend: LlamaCppBackend,
+  instance: LoadedInstance,
+  request: Partial<GenerateRequest> = {},
+  onPiece: (piece: GenerationPiece) => void = () => {},
+): Promise<{ result: GenerationResult; text: string; tokens: number }> {
+  let text = ''
+  let tokens = 0
+  const result = await backend.generate(
+    { instance, messages: [{ role: 'user', parts: [{ type: 'text', text: 'Hello' }] }], sampling: {}, signal: never(), ...request },
+    (piece) => {
+      if (piece.type === 'text') {
+        text += piece.text
+        tokens += piece.tokens
+      }
+      onPiece(piece)
+    },
+  )
+  return { result, text, tokens }
+}
+
+/** The process of an instance, as its name tells. */
+export function pidOf({ instanceId }: LoadedInstance): number {
+  return Number(/#(\d+)\./.exec(instanceId)?.[1])
+}
+
+/** Whether a process is there; one that has ended and was not yet collected is not. */
+export async function isAlive(pid: number): Promise<boolean> {
+  try {
+    process.kill(pid, 0)
+  } catch {
+    return false
+  }
+  const status = await fs.readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  return !/\) Z /.test(status)
+}
