@@ -57,6 +57,8 @@ const DEFAULT_CONTEXT = 4096
 const TEMPERATURE = { usual: 0.8, small: 0.2, smallBelow: 1e9 } as const
 /** llama.cpp pads windows to this. */
 const SMALLEST_CONTEXT = 256
+/** More than any model has, whatever its header says: sizing a window up costs the library 130 ns a token. */
+const LARGEST_CONTEXT = 16 * 1024 * 1024
 
 let engine: Promise<Llama> | undefined
 
@@ -265,7 +267,7 @@ function contextOptions(request: DriverLoad, model: LlamaModel, runtime: Llama):
   const { contextLength = DEFAULT_CONTEXT, kvType, flashAttention, threads, signal } = request
   const kv = kvType && ({ f16: 'F16', q8_0: 'Q8_0', q4_0: 'Q4_0' } as const)[kvType]
   return {
-    contextSize: Math.max(SMALLEST_CONTEXT, Math.min(contextLength, model.trainContextSize)),
+    contextSize: Math.max(SMALLEST_CONTEXT, Math.min(contextLength, model.trainContextSize, LARGEST_CONTEXT)),
     // One thread fewer than there are cores: on two of them, two threads were a thousand times slower than one.
     threads: threads ?? Math.max(1, runtime.cpuMathCores - 1),
     createSignal: signal,
