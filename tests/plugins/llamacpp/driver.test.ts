@@ -202,10 +202,10 @@ describe.skipIf(!existsSync(SMOLLM))('a trained model, named by MAI_TEST_MODEL',
   it('answers in its own template, and in JSON where it is asked to', { timeout: 120_000 }, async () => {
     const loaded = await LoadedLlama.load({ file: SMOLLM, contextLength: 1024, signal: never() })
     open.push(loaded)
-    const prompt = loaded.prompt([{ role: 'user', content: 'What is the capital of France?' }])
-    expect((await tell(loaded, { prompt, sampling: { temperature: 0, maxTokens: 40 } })).text).toContain('Paris')
-    const responseSchema = { type: 'object', properties: { city: { type: 'string', maxLength: 40 } } }
+    const prompt = loaded.prompt([{ role: 'user', content: 'What is 2+2?' }])
+    expect((await tell(loaded, { prompt, sampling: { temperature: 0, maxTokens: 40 } })).text).toContain('4')
+    const responseSchema = { type: 'object', properties: { sum: { type: 'integer' } } }
     const { text } = await tell(loaded, { prompt, responseSchema, sampling: { temperature: 0, maxTokens: 80 } })
-    expect(JSON.parse(text)).toEqual({ city: expect.any(String) })
+    expect(JSON.parse(text)).toEqual({ sum: expect.any(Number) })
   })
 })

@@ -1,0 +1,27 @@
+/**
+ * Another process with the backend: `child.ts <folder> <id> <load|answer>`. Says the process ids of its engines as soon
+ * as they are there, then goes on until it is killed.
+ *
+ * @module
+ */
+import path from 'node:path'
+import { LlamaCppBackend } from '../../../src/plugins/llamacpp/backend.ts'
+import { HeaderCache } from '../../../src/plugins/llamacpp/discover/header-cache.ts'
+
+const [folder = '', id = '', action = ''] = process.argv.slice(2)
+const { signal } = new AbortController()
+const backend = new LlamaCppBackend({
+  places: [{ origin: 'configuration', path: folder }],
+  cache: new HeaderCache(path.join(folder, 'cache', 'models.json')),
+  installed: () => true,
+  threads: 1,
+  idleMs: 600_000,
+  onGone: () => console.info('gone'),
+})
+const model = (await backend.list(signal)).find((each) => each.id === id)
+if (!model) throw new Error(`no model ${id}`)
+const instance = await backend.load(model, {}, () => {}, signal)
+const messages = [{ role: 'user', parts: [{ type: 'text', text: 'Go' }] }] as const
+console.info(`ready ${instance.instanceId}`)
+if (action === 'answer') await backend.generate({ instance, messages, sampling: {}, signal }, () => {})
+else setInterval(() => {}, 60_000)
