@@ -22,6 +22,12 @@ export class Session {
   /** A call has come back: address and passkey are right. */
   proven = false
   readonly #handles: Map<string, LLM> = new Map()
+  #goodbye: Promise<void> | undefined
+  /** Its sockets have been cut: whoever else is closing it need not wait any longer. */
+  #cut: () => void = () => {}
+  readonly #isCut: Promise<void> = new Promise((resolve) => {
+    this.#cut = resolve
+  })
 
   private constructor(client: LMStudioClient, baseUrl: string) {
     this.client = client
@@ -65,16 +71,17 @@ export class Session {
    * after `graceMs` their sockets are cut.
    */
   async close(graceMs: number = GOODBYE_MS): Promise<void> {
-    const goodbye = this.client[Symbol.asyncDispose]().catch(() => {
+    this.#goodbye ??= this.client[Symbol.asyncDispose]().catch(() => {
       // A client whose server is gone may fail to say goodbye; nothing hangs on it.
     })
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, graceMs).unref()
     })
-    await Promise.race([goodbye, late])
+    await Promise.race([this.#goodbye, late, this.#isCut])
     clearTimeout(timer)
     cutSockets(this.client)
+    this.#cut()
   }
 }
 

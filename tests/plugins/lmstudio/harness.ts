@@ -24,6 +24,9 @@ import { type LmStudioServer, type LmStudioServerOptions, startLmStudioServer } 
 
 export const ROOT: string = fileURLToPath(new URL('../../..', import.meta.url))
 
+/** The version of LM Studio's client that these tests run with: see `vitest.config.ts`. */
+export const SDK: '1.5' | '2' = process.env.LMSTUDIO_SDK === '2' ? '2' : '1.5'
+
 /** A signal that nothing aborts. */
 export const never = (): AbortSignal => new AbortController().signal
 

@@ -3,7 +3,7 @@ import { traitsOf } from '../../../src/chat/failure.ts'
 import type { LmStudioServer } from '../../../src/testing/lmstudio-server/server.ts'
 import { kvConfigStack } from '../../../src/testing/lmstudio-server/wire.ts'
 import { scriptedEngine } from '../../../src/testing/scripted-engine.ts'
-import { answer, failure, modelOf, never, open, world } from './harness.ts'
+import { answer, failure, modelOf, never, open, SDK, world } from './harness.ts'
 
 const a = scriptedEngine({ key: 'a', answer: 'Hello there.' })
 const b = scriptedEngine({ key: 'b', answer: 'Good day.' })
@@ -56,8 +56,8 @@ describe('a load', () => {
     await backend.load(await modelOf(backend, 'a'), {}, () => {}, never())
     const { config, ...rest } = asked(server.log)
     expect(rest).toEqual({ identifier: 'a' })
-    // The SDK adds this one by itself.
-    expect(Object.keys(config)).toEqual(['load.gpuSplitConfig'])
+    // SDK 1.5 adds this one by itself.
+    expect(Object.keys(config)).toEqual(SDK === '2' ? [] : ['load.gpuSplitConfig'])
   })
 
   it('reports the window that was really loaded', async () => {
@@ -244,7 +244,9 @@ describe('an unload', () => {
   })
 })
 
-it('knows no estimate of memory with SDK 1.5', async () => {
+it('estimates memory where the SDK can ask for it, from version 2 on', async () => {
   const { backend } = await world({ models: [a] })
-  expect(await backend.estimateMemory?.(await modelOf(backend, 'a'), { contextLength: 2048 }, never())).toBeUndefined()
+  const estimate = await backend.estimateMemory?.(await modelOf(backend, 'a'), { contextLength: 2048 }, never())
+  if (SDK === '2') expect(estimate).toMatchObject({ source: 'backend', weightsBytes: 1_000_000, totalBytes: 3_097_152 })
+  else expect(estimate).toBeUndefined()
 })
