@@ -22,6 +22,7 @@ import { EngineProcess } from './engine-process.ts'
 import { hasImages, toTemplateMessages } from './messages.ts'
 import type { Outcome } from './protocol.ts'
 import { ReasoningSplitter } from './reasoning.ts'
+import type { ThreadMemory } from './thread-memory.ts'
 
 /** What {@link LlamaCppBackend} is made of. */
 export interface LlamaCppParts {
@@ -29,7 +30,9 @@ export interface LlamaCppParts {
   readonly cache: HeaderCache
   /** Whether the engine's package is there. */
   readonly installed: () => boolean
+  /** Threads that the configuration asks for; undefined: what `memory` knows, or the driver's default. */
   readonly threads: number | undefined
+  readonly memory: ThreadMemory
   /** Unload after being unused for so long, in ms, where a model's settings say nothing. */
   readonly idleMs: number
   /** Told of a model whose process has died, or that was unused for too long. */
@@ -41,6 +44,7 @@ interface Resident {
   readonly process: EngineProcess
   readonly reasoning: boolean
   readonly idleMs: number
+  readonly sizeBytes: number
   busy: number
   timer: NodeJS.Timeout | undefined
 }
@@ -75,13 +79,14 @@ export class LlamaCppBackend implements Backend {
     if (model.path === undefined) throw backendError('MAI_MODEL_NOT_FOUND', `${model.key} has no file.`)
     if (!this.#parts.installed()) throw notInstalled(undefined)
     signal.throwIfAborted()
+    this.#parts.memory.busy()
     const process = new EngineProcess(model.key)
     this.#starting.add(process)
     // A load has no answer that could be kept: it is ended by ending its process.
     const stop = (): void => void process.end()
     signal.addEventListener('abort', stop, { once: true })
     try {
-      const { threads } = this.#parts
+      const threads = this.#parts.threads ?? this.#parts.memory.best()
       const order = { type: 'load', file: model.path, settings, threads } as const
       const outcome = loaded(await process.run(order, NEVER, { onProgress }))
       signal.throwIfAborted()
@@ -118,6 +123,7 @@ export class LlamaCppBackend implements Backend {
     }
     const { result } = generated(await this.#using(resident, () => resident.process.run(order, signal, events)))
     if (!signal.aborted) splitter.end()
+    this.#measureSoon(resident)
     const { finish, promptTokens, completionTokens } = result
     return { finish: finish === 'stop-string' ? 'stop' : finish, usage: { promptTokens, completionTokens } }
   }
@@ -132,6 +138,7 @@ export class LlamaCppBackend implements Backend {
 
   /** Ends all processes. */
   async close(): Promise<void> {
+    this.#parts.memory.busy()
     await Promise.all([...[...this.#starting].map((process) => process.end()), ...[...this.#residents.keys()].map((id) => this.#end(id))])
   }
 
@@ -157,7 +164,8 @@ export class LlamaCppBackend implements Backend {
   #keep(model: ModelInfo, process: EngineProcess, contextLength: number, { keepAliveMs }: LoadSettings): LoadedInstance {
     const instance = { instanceId: `${model.key}#${process.pid ?? 0}.${this.#next++}`, model: model.key, contextLength }
     const idleMs = keepAliveMs ?? this.#parts.idleMs
-    const resident: Resident = { instance, process, reasoning: model.abilities.reasoning, idleMs, busy: 0, timer: undefined }
+    const { abilities, sizeBytes = 0 } = model
+    const resident: Resident = { instance, process, reasoning: abilities.reasoning, idleMs, sizeBytes, busy: 0, timer: undefined }
     this.#residents.set(instance.instanceId, resident)
     this.#rest(resident)
     void process.gone.then((death) => {
@@ -175,6 +183,7 @@ export class LlamaCppBackend implements Backend {
 
   async #using(resident: Resident, work: () => Promise<Outcome>): Promise<Outcome> {
     resident.busy++
+    this.#parts.memory.busy()
     clearTimeout(resident.timer)
     try {
       return await work()
@@ -182,6 +191,17 @@ export class LlamaCppBackend implements Backend {
       resident.busy--
       this.#rest(resident)
     }
+  }
+
+  /** Measures threads on a model that is large enough to tell, when nothing else is going on. */
+  #measureSoon({ process, sizeBytes }: Resident): void {
+    const { threads, memory } = this.#parts
+    const others = this.#starting.size > 0 || [...this.#residents.values()].some(({ busy }) => busy > 0)
+    if (threads !== undefined || sizeBytes < TELLING_BYTES || others) return
+    memory.quiet(async (signal) => {
+      const outcome = await process.run({ type: 'measure' }, signal)
+      return outcome.type === 'measured' ? outcome.speeds : []
+    })
   }
 
   #rest(resident: Resident): void {
@@ -198,6 +218,8 @@ export class LlamaCppBackend implements Backend {
   }
 }
 
+/** In smaller models threads wait for each other more than they compute. */
+const TELLING_BYTES = 32_000_000
 /** A longer timer runs out at once. */
 const LONGEST_TIMER_MS = 2_147_483_647
 

@@ -53,6 +53,7 @@ async function outcomeOf(order: Exclude<Order, { readonly type: 'cancel' }>, sig
   }
   if (!loaded) throw new Error('Nothing is loaded.')
   if (order.type === 'count') return { type: 'counted', tokens: loaded.tokenize(loaded.prompt(order.messages)).length }
+  if (order.type === 'measure') return { type: 'measured', speeds: await loaded.measureThreads(signal) }
   const batch = new PieceBatch((texts, tokens) => say({ type: 'pieces', id, texts, tokens }))
   const sink = {
     text: (text: string, tokens: number) => batch.push(text, tokens),

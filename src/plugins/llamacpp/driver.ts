@@ -10,6 +10,7 @@ import type { LoadSettings, SamplingSettings } from '../../chat/model.ts'
 import { describeModel, engineProblem } from './describe.ts'
 import { loadError, notInstalled } from './engine-errors.ts'
 import { readGgufHeader } from './gguf-header.ts'
+import { measureThreads, type ThreadSpeed, threadCandidates } from './measure-threads.ts'
 import { StopStrings } from './stop-strings.ts'
 import { type ChatTemplate, chatTemplate, type TemplateMessage } from './template.ts'
 
@@ -152,6 +153,16 @@ export class LoadedLlama {
     const running = this.#tail.then(() => this.#generate(request, sink))
     this.#tail = running.catch(() => {})
     return running
+  }
+
+  /** How fast it is with more or fewer threads, on a context beside its own. @returns nothing when aborted, or where a GPU computes */
+  measureThreads(signal: AbortSignal): Promise<ThreadSpeed[]> {
+    const measuring = this.#tail.then(async () => {
+      const { gpu, cpuMathCores } = await llama()
+      return gpu === false && !this.#disposing ? measureThreads(this.#model, threadCandidates(cpuMathCores), signal) : []
+    })
+    this.#tail = measuring.catch(() => {})
+    return measuring
   }
 
   /** Frees everything, after what is running. Disposing under a generation would end the process. */

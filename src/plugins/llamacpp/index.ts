@@ -12,6 +12,7 @@ import { LlamaCppBackend } from './backend.ts'
 import { type Discovery, discover } from './discover/discover.ts'
 import { HeaderCache } from './discover/header-cache.ts'
 import { modelPlaces } from './discover/places.ts'
+import { ThreadMemory } from './thread-memory.ts'
 
 export { describeModel, type ModelFacts } from './describe.ts'
 export type { DiscoveredModel, Discovery, UnusableFile } from './discover/discover.ts'
@@ -28,7 +29,7 @@ export interface LlamaCppPluginOptions {
   readonly paths?: readonly string[] | undefined
   /** Whether to look in the folders of Mai, LM Studio, Ollama, Hugging Face and llama.cpp too. Default true. */
   readonly discover?: boolean | undefined
-  /** Threads to compute with; default: physical cores less one. */
+  /** Threads to compute with; default: physical cores less one, until the fastest number has been measured on this machine. */
   readonly threads?: number | undefined
   /** Unload after being unused for so long, in ms; default 30 minutes. A model's `keepAliveMs` goes before it. */
   readonly idleMs?: number | undefined
@@ -66,6 +67,7 @@ export const llamacpp: PluginFactory<typeof schema> = definePlugin({
       cache: headerCache(),
       installed: engineInstalled,
       threads,
+      memory: new ThreadMemory(path.join(maiHome().cache, 'threads.json')),
       idleMs,
       onGone: ({ model }, reason) => ctx.emit('model.unloaded', { model, reason }),
     })

@@ -5,6 +5,7 @@
  */
 import type { LoadSettings, SamplingSettings } from '../../chat/model.ts'
 import type { DriverResult } from './driver.ts'
+import type { ThreadSpeed } from './measure-threads.ts'
 import type { TemplateMessage } from './template.ts'
 
 /** What the process is asked for; each has an id, and gets exactly one {@link Ended}. */
@@ -26,6 +27,8 @@ export type Order =
       readonly responseSchema: Readonly<Record<string, unknown>> | undefined
     }
   | { readonly type: 'count'; readonly id: number; readonly messages: readonly TemplateMessage[] }
+  /** How fast the model is with more or fewer threads; cancelled, it tells nothing. */
+  | { readonly type: 'measure'; readonly id: number }
   | { readonly type: 'cancel'; readonly id: number }
 
 /** How an order ended. */
@@ -33,6 +36,7 @@ export type Outcome =
   | { readonly type: 'loaded'; readonly contextLength: number }
   | { readonly type: 'generated'; readonly result: DriverResult }
   | { readonly type: 'counted'; readonly tokens: number }
+  | { readonly type: 'measured'; readonly speeds: readonly ThreadSpeed[] }
 
 /** An error on its way between processes: its class would not survive. */
 export interface ErrorData {

@@ -7,6 +7,7 @@
 import path from 'node:path'
 import { LlamaCppBackend } from '../../../src/plugins/llamacpp/backend.ts'
 import { HeaderCache } from '../../../src/plugins/llamacpp/discover/header-cache.ts'
+import { ThreadMemory } from '../../../src/plugins/llamacpp/thread-memory.ts'
 
 const [folder = '', id = '', action = ''] = process.argv.slice(2)
 const { signal } = new AbortController()
@@ -15,6 +16,7 @@ const backend = new LlamaCppBackend({
   cache: new HeaderCache(path.join(folder, 'cache', 'models.json')),
   installed: () => true,
   threads: 1,
+  memory: new ThreadMemory(path.join(folder, 'cache', 'threads.json')),
   idleMs: 600_000,
   onGone: () => console.info('gone'),
 })

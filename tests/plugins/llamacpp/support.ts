@@ -12,6 +12,7 @@ import type { LoadedInstance, LoadSettings, ModelInfo } from '../../../src/chat/
 import type { MaiError } from '../../../src/core/errors.ts'
 import { LlamaCppBackend, type LlamaCppParts } from '../../../src/plugins/llamacpp/backend.ts'
 import { HeaderCache } from '../../../src/plugins/llamacpp/discover/header-cache.ts'
+import { ThreadMemory } from '../../../src/plugins/llamacpp/thread-memory.ts'
 
 /** A signal that nothing aborts. */
 export const never = (): AbortSignal => new AbortController().signal
@@ -48,6 +49,7 @@ export function open(folder: string, parts: Partial<LlamaCppParts> = {}): Opened
     cache: new HeaderCache(path.join(folder, 'cache', 'models.json')),
     installed: () => true,
     threads: 1,
+    memory: new ThreadMemory(path.join(folder, 'cache', 'threads.json')),
     idleMs: 60_000,
     onGone: ({ model }, reason) => void gone.push(`${model} ${reason}`),
     ...parts,
