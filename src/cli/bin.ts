@@ -69,15 +69,18 @@ async function main(args: readonly string[]): Promise<number> {
   else {
     // The parser's work grows with the commands it knows: it is told of those that the first word names.
     const named = COMMANDS.filter((command) => command.paths?.some(([name]) => name === first))
-    return named.length > 0
-      ? run(named, args)
-      : unknownCommand(
-          first,
-          COMMANDS.flatMap((command) => command.paths?.map(([name = '']) => name) ?? []),
-          args,
-        )
+    if (named.length > 0) return run(named, args)
+    const names = COMMANDS.flatMap((command) => command.paths?.map(([name = '']) => name) ?? [])
+    return first.startsWith('-') ? unknownCommand(first, names, args) : contributed(names, args)
   }
   return 0
+}
+
+/** A command of a plugin, if one has it. */
+async function contributed(names: readonly string[], args: readonly string[]): Promise<number> {
+  const { runContributed } = await import('./contributed.ts')
+  const ended = await runContributed(args, Cli.defaultContext)
+  return typeof ended === 'number' ? ended : unknownCommand(args[0] ?? '', [...names, ...ended], args)
 }
 
 async function run(commands: readonly CommandClass[], args: readonly string[]): Promise<number> {

@@ -154,6 +154,28 @@ export default { plugins: [...example.plugins, lmstudio({ baseUrl: '${server.bas
     expect((await mai(['ask', '--config', 'example.config.ts', 'hello'])).out).toBe('You said hello.\n')
   })
 
+  it('runs the commands that plugins contribute, and names them to whoever mistypes one', async () => {
+    const text = `import { definePlugin, MaiError } from 'mai'
+const greeter = definePlugin({
+  name: 'greeter', apiVersion: 1,
+  setup(ctx) {
+    ctx.contribute('command', { name: 'greet', summary: 'Says hello', run: async (args, { mai, stdout }) => {
+      if (args[0] === 'fail') throw new MaiError('MAI_UNKNOWN_GREETING', 'There is no such greeting.', { cure: 'Try another.' })
+      stdout.write(['hello', ...args, mai.getStatus().state].join(' ') + '\\n')
+      return 3
+    } })
+  },
+})
+export default { plugins: [greeter()] }
+`
+    await fs.writeFile(path.join(folder, 'greeter.config.ts'), text)
+    const config = ['--config', 'greeter.config.ts']
+    expect(await mai(['greet', ...config, 'you', '--loudly'])).toEqual({ code: 3, out: 'hello you --loudly idle\n', err: '' })
+    expect(await mai(['greet', 'fail', ...config])).toMatchObject({ code: 2, err: expect.stringContaining('Try another.') })
+    expect(await mai(['gret', ...config])).toMatchObject({ code: 2, err: expect.stringContaining('Did you mean greet?') })
+    expect((await mai(['plugins', ...config])).out).toContain('mai greet')
+  })
+
   it('writes no escape sequences where nobody looks', async () => {
     expect((await mai(['--help'])).out).not.toContain('\u001b')
   })
