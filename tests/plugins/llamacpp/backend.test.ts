@@ -234,39 +234,6 @@ describe('a model that nobody uses', () => {
   })
 })
 
-describe('many cycles', () => {
-  it('of three models leave no process and no handle behind, and the heap as it was', { timeout: 120_000 }, async () => {
-    const { backend } = open(folder)
-    const models = await Promise.all(['tale', 'other', 'large'].map((id) => modelOf(backend, id)))
-    const cycle = async (n: number): Promise<void> => {
-      const model = models[n % models.length]
-      if (!model) return
-      const instance = await backend.load(model, {}, () => {}, never())
-      expect((await answer(backend, instance)).text).toBe(n % 3 === 1 ? 'Something else entirely.' : TALE)
-      await backend.unload(instance)
-      expect(await isAlive(pidOf(instance))).toBe(false)
-    }
-    const handles = (): string[] =>
-      process
-        .getActiveResourcesInfo()
-        .filter((name) => name !== 'Timeout' && name !== 'Immediate')
-        .sort()
-    const heap = (): number => {
-      globalThis.gc?.()
-      return process.memoryUsage().heapUsed
-    }
-    for (let n = 0; n < 3; n++) await cycle(n)
-    await pause(50)
-    const before = { handles: handles(), heap: heap() }
-    for (let n = 0; n < 20; n++) await cycle(n)
-    await pause(50)
-    expect(children()).toEqual([])
-    expect(handles().length, handles().join()).toBeLessThanOrEqual(before.handles.length)
-    // Without `--expose-gc` the figure says nothing.
-    if (globalThis.gc) expect(heap() - before.heap).toBeLessThan(2_000_000)
-  })
-})
-
 describe('when Mai is killed', { skip: process.platform === 'win32' }, () => {
   async function started(id: string, action: string): Promise<{ readonly mai: ChildProcess; readonly engine: number }> {
     const args = ['node_modules/jiti/lib/jiti-cli.mjs', 'tests/plugins/llamacpp/child.ts', folder, id, action]

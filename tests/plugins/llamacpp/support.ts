@@ -7,7 +7,7 @@ import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { onTestFinished } from 'vitest'
-import type { GenerateRequest, GenerationPiece, GenerationResult } from '../../../src/chat/backend.ts'
+import type { Backend, GenerateRequest, GenerationPiece, GenerationResult } from '../../../src/chat/backend.ts'
 import type { LoadedInstance, LoadSettings, ModelInfo } from '../../../src/chat/model.ts'
 import type { MaiError } from '../../../src/core/errors.ts'
 import { LlamaCppBackend, type LlamaCppParts } from '../../../src/plugins/llamacpp/backend.ts'
@@ -58,7 +58,7 @@ export function open(folder: string, parts: Partial<LlamaCppParts> = {}): Opened
   return { backend, gone }
 }
 
-export async function modelOf(backend: LlamaCppBackend, id: string): Promise<ModelInfo> {
+export async function modelOf(backend: Backend, id: string): Promise<ModelInfo> {
   const model = (await backend.list(never())).find((each) => each.id === id)
   if (!model) throw new Error(`no model ${id}`)
   return model
@@ -71,7 +71,7 @@ export async function loaded(backend: LlamaCppBackend, id: string, settings: Loa
 
 /** One answer with its pieces. */
 export async function answer(
-  backend: LlamaCppBackend,
+  backend: Backend,
   instance: LoadedInstance,
   request: Partial<GenerateRequest> = {},
   onPiece: (piece: GenerationPiece) => void = () => {},

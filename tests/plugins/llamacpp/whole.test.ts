@@ -4,11 +4,16 @@ import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { Backend } from '../../../src/chat/backend.ts'
+import { CHAT_HOOKS, CHAT_LISTS } from '../../../src/chat/events.ts'
 import type { Mai } from '../../../src/chat/mai.ts'
-import { isMaiError, toErrorFact } from '../../../src/core/errors.ts'
+import { isMaiError } from '../../../src/core/errors.ts'
+import { createKernel, type Kernel } from '../../../src/core/kernel.ts'
 import { writeRecitingModel } from '../../../src/testing/gguf-writer.ts'
-import { isAlive } from './support.ts'
+import { answer, isAlive, modelOf, never } from './support.ts'
 
 /** A whole Mai as it ships, from dist/, on two models of the embedded engine. */
 
@@ -17,10 +22,12 @@ const KILLS = Number(process.env.MAI_TEST_KILLS ?? 20)
 /** A run that failed can be repeated. */
 const SEED = Number(process.env.MAI_TEST_SEED ?? Date.now() % 2 ** 31)
 
-const TALE = Array.from({ length: 30 }, (_, n) => `In year ${n + 1} the cat number ${n * 7 + 3} went to sea, and 船${n} sank.`).join(' ')
+const TALE = Array.from({ length: 16 }, (_, n) => `In year ${n + 1} the cat number ${n * 7 + 3} went to sea, and 船${n} sank.`).join(' ')
+
+const SHORT = 'Something else entirely.'
 
 let folder: string
-let mai: Mai
+let mai: Mai | undefined
 
 async function built<T>(file: string): Promise<T> {
   return (await import(/* @vite-ignore */ pathToFileURL(path.resolve('dist', file)).href)) as T
@@ -29,6 +36,7 @@ async function built<T>(file: string): Promise<T> {
 beforeAll(async () => {
   folder = await fs.mkdtemp(path.join(await fs.realpath(os.tmpdir()), 'mai-whole-'))
   await writeRecitingModel(path.join(folder, 'first.gguf'), { text: TALE, sizeBytes: 6_000_000 })
+  await writeRecitingModel(path.join(folder, 'third.gguf'), { text: SHORT, sizeBytes: 100_000_000 })
   await writeRecitingModel(path.join(folder, 'second.gguf'), { text: TALE, sizeBytes: 9_000_000, layers: 2 })
 })
 
@@ -39,12 +47,57 @@ async function start(): Promise<Mai> {
   const { resources } = await built<typeof import('../../../src/plugins/resources/index.ts')>('plugins/resources/index.js')
   const { switching } = await built<typeof import('../../../src/plugins/switching/index.ts')>('plugins/switching/index.js')
   const { compression } = await built<typeof import('../../../src/plugins/compression/index.ts')>('plugins/compression/index.js')
-  const engine = llamacpp({ paths: [folder], discover: false, threads: 1 })
+  const paths = ['first.gguf', 'second.gguf'].map((name) => path.join(folder, name))
+  const engine = llamacpp({ paths, discover: false, threads: 1 })
   return createMai({ plugins: [store({ file: path.join(folder, 'mai.db') }), resources(), switching(), compression(), engine] })
 }
 
-afterEach(() => mai.shutdown())
+afterEach(() => mai?.shutdown())
 afterAll(() => fs.rm(folder, { recursive: true, force: true }))
+
+/** The backend of the plugin alone. */
+async function engineAlone(): Promise<{ readonly kernel: Kernel; readonly backend: Backend }> {
+  const { llamacpp } = await built<typeof import('../../../src/plugins/llamacpp/index.ts')>('plugins/llamacpp/index.js')
+  const kernel = createKernel({
+    plugins: [llamacpp({ paths: [folder], discover: false, threads: 1 })],
+    lists: CHAT_LISTS,
+    hooks: CHAT_HOOKS,
+  })
+  await kernel.start()
+  const [backend] = kernel.context.all('backend')
+  if (!backend) throw new Error('no backend')
+  return { kernel, backend }
+}
+
+/** One message. @returns how it went; an answer that is not exactly the text fails */
+async function told(talk: Mai, sessionId: string, message: string, atCharacter: number, kill: () => void): Promise<string> {
+  try {
+    const stream = talk.streamMessage(message, { sessionId })
+    let text = ''
+    let killed = false
+    for await (const piece of stream) {
+      if (piece.type === 'text') text += piece.text
+      if (!killed && text.length >= atCharacter) {
+        kill()
+        killed = true
+      }
+    }
+    const { attempts, text: whole } = await stream.reply
+    expect(text).toBe(TALE)
+    expect(whole).toBe(TALE)
+    return `whole in ${attempts.length} attempts`
+  } catch (error) {
+    if (!isMaiError(error)) throw error
+    expect(error.cure).toBeTruthy()
+    return error.code
+  }
+}
+
+/** Collects garbage. */
+function collector(): () => void {
+  setFlagsFromString('--expose-gc')
+  return runInNewContext('gc') as () => void
+}
 
 /** The engines that run now. */
 function engines(): number[] {
@@ -65,14 +118,47 @@ function random(seed: number): () => number {
 
 describe.skipIf(process.platform !== 'linux')('a Mai on embedded models', () => {
   it('answers, and leaves no engine behind when it is shut down', { timeout: 60_000 }, async () => {
-    mai = await start()
-    const { text, model } = await mai.processMessage('Tell me.')
+    const talk = await start()
+    mai = talk
+    const { text, model } = await talk.processMessage('Tell me.')
     expect(text).toBe(TALE)
     expect(model).toMatch(/^llamacpp\//)
     const running = engines()
     expect(running.length).toBeGreaterThan(0)
-    await mai.shutdown()
+    await talk.shutdown()
     for (const pid of running) expect(await isAlive(pid)).toBe(false)
+  })
+
+  it('leaves no process, no handle and no memory behind after twenty cycles of three models', { timeout: 120_000 }, async () => {
+    const { kernel, backend } = await engineAlone()
+    const models = await Promise.all(['first', 'second', 'third'].map((id) => modelOf(backend, id)))
+    const cycle = async (n: number): Promise<void> => {
+      const model = models[n % models.length]
+      if (!model) throw new Error('no model')
+      const instance = await backend.load(model, {}, () => {}, never())
+      const [pid = 0] = engines()
+      expect(await answer(backend, instance)).toMatchObject({ text: model.id === 'third' ? SHORT : TALE })
+      await backend.unload(instance, never())
+      expect(await isAlive(pid)).toBe(false)
+    }
+    const collect = collector()
+    const now = async (): Promise<{ readonly handles: string[]; readonly heap: number }> => {
+      // A process that has just ended is still being let go of.
+      await pause(100)
+      collect()
+      const handles = process.getActiveResourcesInfo().filter((name) => /Wrap$/.test(name))
+      return { handles, heap: process.memoryUsage().heapUsed }
+    }
+    for (let n = 0; n < 3; n++) await cycle(n)
+    const before = await now()
+    for (let n = 0; n < 20; n++) await cycle(n)
+    const after = await now()
+    console.info(`heap ${((after.heap - before.heap) / 1000).toFixed(0)} kB more after 20 cycles`)
+    expect(engines()).toEqual([])
+    expect(after.handles.length, after.handles.join()).toBeLessThanOrEqual(before.handles.length)
+    // A process that stayed reachable would hold its buffers and listeners: some 100 kB each.
+    expect(after.heap - before.heap).toBeLessThan(1_000_000)
+    await kernel.close()
   })
 
   it(`whose engine is killed at a random moment, ${KILLS} times, completes each conversation or says why not, and goes on`, {
@@ -80,37 +166,27 @@ describe.skipIf(process.platform !== 'linux')('a Mai on embedded models', () => 
   }, async () => {
     const next = random(SEED)
     console.info(`MAI_TEST_SEED=${SEED}`)
-    mai = await start()
-    const timed = async (): Promise<number> => {
-      const began = performance.now()
-      await mai.processMessage('Warm up.')
-      return performance.now() - began
+    const talk = await start()
+    mai = talk
+    const began = performance.now()
+    await talk.processMessage('Warm up.')
+    const loadAndAnswer = performance.now() - began
+    const kill = (): void => {
+      for (const pid of engines()) process.kill(pid, 'SIGKILL')
     }
-    // An answer with a load, and one without; and a little of what comes after.
-    const spans = [await timed(), await timed()].map((ms) => ms * 1.1)
     const outcomes: Record<string, number> = {}
     for (let round = 0; round < KILLS; round++) {
-      const { id: sessionId } = await mai.openSession()
-      let killed = 0
-      const killing = pause(next() * (spans[next() < 0.3 ? 0 : 1] ?? 0)).then(async () => {
-        for (const pid of engines().slice(0, next() < 0.7 ? 1 : 9)) {
-          process.kill(pid, 'SIGKILL')
-          killed++
-        }
-      })
-      let outcome: string
-      try {
-        const { text, attempts } = await mai.processMessage(`Tell me, round ${round}.`, { sessionId })
-        expect(text, `round ${round}`).toBe(TALE)
-        outcome = attempts.length === 1 ? 'whole at once' : `whole in ${attempts.length} attempts`
-      } catch (error) {
-        if (!isMaiError(error)) throw error
-        expect(error.cure).toBeTruthy()
-        outcome = toErrorFact(error).code
-      }
+      const { id: sessionId } = await talk.openSession()
+      // At some character of the answer, or at some time of a load and an answer.
+      const atCharacter = next() < 0.6 ? next() * TALE.length : Number.POSITIVE_INFINITY
+      const inTime = atCharacter === Number.POSITIVE_INFINITY
+      if (inTime) kill()
+      const killing = inTime ? pause(next() * loadAndAnswer).then(kill) : undefined
+      const outcome = await told(talk, sessionId, `Tell me, round ${round}.`, atCharacter, kill)
       await killing
-      outcomes[`${outcome}, ${killed} killed`] = (outcomes[`${outcome}, ${killed} killed`] ?? 0) + 1
-      expect((await mai.processMessage('And now?', { sessionId })).text, `after round ${round}: ${outcome}`).toBe(TALE)
+      const key = `killed ${inTime ? 'at some time' : 'in the answer'}: ${outcome}`
+      outcomes[key] = (outcomes[key] ?? 0) + 1
+      expect((await talk.processMessage('And now?', { sessionId })).text, `after round ${round}: ${outcome}`).toBe(TALE)
     }
     console.info(JSON.stringify(outcomes))
   })
