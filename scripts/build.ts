@@ -29,11 +29,12 @@ function nameJavaScript(declaration: string): void {
   if (renamed !== text) writeFileSync(declaration, renamed)
 }
 
-/** The command carries clipanion and typanion in itself, whose licence asks to be carried along. */
+/** What is built in, see tsdown.config.ts, has licences that ask to be carried along. */
 function addNotice(): void {
   const [, terms = ''] = readFileSync(path.join(root, 'LICENSE'), 'utf8').split(/Copyright .*\n/)
-  const notice = `bin.js holds clipanion and typanion, both under the MIT License.\n\nCopyright (c) 2019-2020 Mael Nison\n${terms}`
-  writeFileSync(path.join(dist, 'cli', 'bundled-licences.txt'), notice)
+  const zod = readFileSync(path.join(root, 'node_modules', 'zod', 'LICENSE'), 'utf8')
+  const notice = `These files hold clipanion and typanion, both under the MIT License:\n\nCopyright (c) 2019-2020 Mael Nison\n${terms}\nand zod:\n\n${zod}`
+  writeFileSync(path.join(dist, 'bundled-licences.txt'), notice)
 }
 
 async function buildDist(extent: Extent): Promise<void> {
