@@ -69,6 +69,11 @@ async function engineAlone(): Promise<{ readonly kernel: Kernel; readonly backen
   return { kernel, backend }
 }
 
+/** Nothing is loaded any more, as after a long rest. */
+async function unloadAll(talk: Mai): Promise<void> {
+  for (const { key } of (await talk.models.list()).filter(({ instances }) => instances.length > 0)) await talk.models.unloadModel(key)
+}
+
 /** One message. @returns how it went; an answer that is not exactly the text fails */
 async function told(talk: Mai, sessionId: string, message: string, atCharacter: number, kill: () => void): Promise<string> {
   try {
@@ -180,7 +185,7 @@ describe.skipIf(process.platform !== 'linux')('a Mai on embedded models', () => 
       // At some character of the answer, or at some time of a load and an answer.
       const atCharacter = next() < 0.6 ? next() * TALE.length : Number.POSITIVE_INFINITY
       const inTime = atCharacter === Number.POSITIVE_INFINITY
-      if (inTime) kill()
+      if (inTime) await unloadAll(talk)
       const killing = inTime ? pause(next() * loadAndAnswer).then(kill) : undefined
       const outcome = await told(talk, sessionId, `Tell me, round ${round}.`, atCharacter, kill)
       await killing
