@@ -8,11 +8,12 @@ import type { Llama, LlamaContext, LlamaContextSequence, LlamaModel, Token } fro
 import { backendError } from '../../chat/failure.ts'
 import type { LoadSettings, SamplingSettings } from '../../chat/model.ts'
 import { describeModel, engineProblem } from './describe.ts'
-import { loadError, notInstalled } from './engine-errors.ts'
+import { deadlyFile, loadError, notInstalled } from './engine-errors.ts'
 import { readGgufHeader } from './gguf-header.ts'
 import { measureThreads, type ThreadSpeed, threadCandidates } from './measure-threads.ts'
 import { StopStrings } from './stop-strings.ts'
 import { type ChatTemplate, chatTemplate, type TemplateMessage } from './template.ts'
+import { TokenWriter } from './token-writer.ts'
 
 /** What to load. */
 export interface DriverLoad extends Omit<LoadSettings, 'keepAliveMs'> {
@@ -48,10 +49,6 @@ export interface DriverResult {
 
 /** Tokens of a prompt read between two looks at the signal. */
 const PREFILL_STEP = 512
-/** Tokens before a piece that its detokenizing may depend on. */
-const LOOK_BACK = 8
-/** A character has at most four bytes, each of which may be a token; a model that goes on so writes no character. */
-const MOST_BYTES = 8
 /** Window where nothing was asked for, in tokens. */
 const DEFAULT_CONTEXT = 4096
 /** llama.cpp's own temperature; models below a billion parameters lose the thread at it (SmolLM2's card recommends 0.2). */
@@ -106,7 +103,7 @@ export class LoadedLlama {
     const { file, signal, onProgress, gpuLayers } = request
     const header = await readGgufHeader(file)
     const problem = engineProblem(header)
-    if (problem !== undefined) throw backendError('MAI_LOAD_FAILED', `${file} would crash the engine: ${problem}.`)
+    if (problem !== undefined) throw deadlyFile(file, problem)
     const runtime = await llama()
     signal.throwIfAborted()
     let model: LlamaModel | undefined
@@ -186,7 +183,7 @@ export class LoadedLlama {
     const last = await this.#prefill(tokens, signal, sink)
     if (last === undefined || signal.aborted) return end('cancelled')
     const stops = new StopStrings(stop)
-    const writer = new TokenWriter(this.#model, tokens.slice(-LOOK_BACK))
+    const writer = new TokenWriter(this.#model, tokens)
     const show = (text: string, count: number): boolean => {
       const { text: shown, stopped } = stops.push(text)
       if (shown !== '' || count > 0) sink.text(shown, count)
@@ -238,39 +235,6 @@ export class LoadedLlama {
     } catch (error) {
       throw backendError('MAI_REQUEST_INVALID', 'The JSON Schema cannot be used to guide the model.', { cause: error })
     }
-  }
-}
-
-/** Turns tokens into whole characters. */
-class TokenWriter {
-  readonly #model: LlamaModel
-  #before: Token[]
-  #waiting: Token[] = []
-
-  constructor(model: LlamaModel, before: readonly Token[]) {
-    this.#model = model
-    this.#before = [...before]
-  }
-
-  push(token: Token): { readonly text: string; readonly count: number } {
-    this.#waiting.push(token)
-    const text = this.#text()
-    return text.endsWith('\ufffd') && this.#waiting.length < MOST_BYTES ? { text: '', count: 0 } : this.#taken(text)
-  }
-
-  end(): { readonly text: string; readonly count: number } {
-    return this.#waiting.length > 0 ? this.#taken(this.#text()) : { text: '', count: 0 }
-  }
-
-  #text(): string {
-    return this.#model.detokenize(this.#waiting, false, this.#before)
-  }
-
-  #taken(text: string): { readonly text: string; readonly count: number } {
-    const count = this.#waiting.length
-    this.#before = [...this.#before, ...this.#waiting].slice(-LOOK_BACK)
-    this.#waiting = []
-    return { text, count }
   }
 }
 

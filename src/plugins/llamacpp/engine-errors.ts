@@ -14,6 +14,14 @@ export function notInstalled(cause: unknown): Error {
   })
 }
 
+/** There is no server whose log could tell more. */
+const BROKEN = 'The file may be broken: fetch the model again, or use another.'
+
+/** A file that must not be given to the engine, as it would end the process. */
+export function deadlyFile(file: string, problem: string): Error {
+  return backendError('MAI_LOAD_FAILED', `${file} would crash the engine: ${problem}.`, { cure: BROKEN })
+}
+
 /** @returns the error of a load that failed: by memory, or by its file */
 export function loadError(file: string, cause: unknown): Error {
   if (isMaiError(cause)) return cause
@@ -21,5 +29,5 @@ export function loadError(file: string, cause: unknown): Error {
   // The name that the library gives to its class; a failed allocation of llama.cpp itself has only its text.
   const memory = code === 'InsufficientMemoryError' || /memory|failed to allocate|too large/i.test(message)
   if (memory) return backendError('MAI_LOAD_REFUSED', `There is not enough memory for ${file}: ${message}`, { cause })
-  return backendError('MAI_LOAD_FAILED', `${file} cannot be loaded: ${message}`, { cause })
+  return backendError('MAI_LOAD_FAILED', `${file} cannot be loaded: ${message}.`, { cause, cure: BROKEN })
 }

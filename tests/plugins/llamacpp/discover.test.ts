@@ -236,6 +236,20 @@ describe('the memory of headers', () => {
     expect(models.find(({ id }) => id === 'm0')?.facts.name).toBe('Changed')
   })
 
+  it('forgets files that are gone, and keeps those of places that were not asked for', async () => {
+    const [one, two] = [await temporaryFolder(), await temporaryFolder()]
+    const file = path.join(await temporaryFolder(), 'models.json')
+    await header(path.join(one, 'kept.gguf'))
+    const gone = await header(path.join(two, 'gone.gguf'))
+    const cache = new HeaderCache(file)
+    await discover([at(one), at(two)], cache)
+    await fs.rm(gone)
+    await header(path.join(two, 'new.gguf'))
+    await discover([at(two)], cache)
+    const names = (JSON.parse(await fs.readFile(file, 'utf8')) as { files: [string][] }).files.map(([name]) => path.basename(name))
+    expect(names.sort()).toEqual(['kept.gguf', 'new.gguf'])
+  })
+
   it('reads no header that it knows', async () => {
     const folder = await temporaryFolder()
     const file = await header(path.join(folder, 'a.gguf'))

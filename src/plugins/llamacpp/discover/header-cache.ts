@@ -54,7 +54,10 @@ export class HeaderCache {
       }
     }
     await Promise.all(Array.from({ length: AT_ONCE }, worker))
-    if (unread.length > 0) await save(this.#file, known)
+    if (unread.length > 0) {
+      await forgetGone(known, files)
+      await save(this.#file, known)
+    }
     return files.map(({ realPath }) => known.get(realPath) ?? { facts: undefined, problem: 'it could not be read' })
   }
 }
@@ -67,6 +70,13 @@ async function read(file: string): Promise<KnownFile & { readonly lasting: boole
     const { code, message } = toErrorFact(error)
     return { facts: undefined, problem: message, lasting: code === 'MAI_MODEL_FILE' }
   }
+}
+
+/** Files that are no longer there; those of places that were not asked for this time stay. */
+async function forgetGone(known: Map<string, Remembered>, files: readonly FoundFile[]): Promise<void> {
+  const seen = new Set(files.map(({ realPath }) => realPath))
+  const others = [...known.keys()].filter((file) => !seen.has(file))
+  await Promise.all(others.map((file) => fs.access(file).catch(() => known.delete(file))))
 }
 
 async function load(file: string): Promise<Map<string, Remembered>> {
