@@ -90,6 +90,12 @@ export function describeModel(header: GgufHeader): ModelFacts {
   }
 }
 
+/** What llama.cpp looks at without asking whether it is there; and what it asserts not to be 0. */
+const NEEDED = ['feed_forward_length', 'attention.head_count', 'block_count', 'embedding_length'] as const
+const NOT_ZERO = [...NEEDED, 'attention.head_count_kv', 'attention.value_length'] as const
+/** llama.cpp's `LLAMA_MAX_LAYERS`. */
+const MOST_LAYERS = 512
+
 /** Why llama.cpp would abort the whole process on this file, undefined when it would not. */
 export function engineProblem(header: GgufHeader): string | undefined {
   const { metadata } = header
@@ -97,9 +103,14 @@ export function engineProblem(header: GgufHeader): string | undefined {
   if ((number(metadata.get('split.no')) ?? 0) > 0) return undefined
   const architecture = text(metadata.get('general.architecture'))
   if (architecture === undefined) return 'it names no architecture'
-  const needed = architecture === 'llama' ? ['feed_forward_length', 'attention.head_count', 'block_count', 'embedding_length'] : []
-  const missing = needed.find((key) => !metadata.has(`${architecture}.${key}`))
+  // Other architectures may do without, or mean something by 0.
+  const strict = architecture === 'llama'
+  const missing = strict ? NEEDED.find((key) => !metadata.has(`${architecture}.${key}`)) : undefined
   if (missing !== undefined) return `it has no ${architecture}.${missing}`
+  const zero = strict ? NOT_ZERO.find((key) => metadata.get(`${architecture}.${key}`) === 0) : undefined
+  if (zero !== undefined) return `its ${architecture}.${zero} is 0`
+  const layers = number(metadata.get(`${architecture}.block_count`)) ?? 1
+  if (layers > MOST_LAYERS) return `it claims to have ${layers} layers`
   if (metadata.get('tokenizer.ggml.model') === 'llama' && header.byteTokens === 0) return 'its vocabulary has no byte tokens'
   return undefined
 }

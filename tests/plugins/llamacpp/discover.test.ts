@@ -263,7 +263,7 @@ describe('the memory of headers', () => {
     expect(ids(await discover([at(folder)], cache))).toEqual(['a'])
   })
 
-  it.each(['', '{', '[]', '{"version":2,"files":7}', '{"version":2,"files":[[1,2]]}', '{"version":1,"files":[["/x",{}]]}'])(
+  it.each(['', '{', '[]', '{"version":3,"files":7}', '{"version":3,"files":[[1,2]]}', '{"version":2,"files":[["/x",{}]]}'])(
     'that is damaged (%j) costs only time',
     async (content) => {
       const folder = await temporaryFolder()

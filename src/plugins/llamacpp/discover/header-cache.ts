@@ -23,7 +23,7 @@ interface Remembered extends KnownFile {
 }
 
 /** Of the format below: an older memory is forgotten. */
-const VERSION = 2
+const VERSION = 3
 /** Headers read at the same time. */
 const AT_ONCE = 4
 
