@@ -35,6 +35,8 @@ export interface Recital {
 export const SPECIAL = { unknown: 0, begin: 1, end: 2, messageStart: 3, messageEnd: 4 } as const
 const FIRST_BYTE = 5
 const SPECIAL_TEXT = ['<unk>', '<s>', '</s>', '<|im_start|>', '<|im_end|>']
+/** What a tokenizer takes for one of these wherever it stands. */
+const RESERVED = /<unk>|<\/?s>|<\|im_(?:start|end)\|>|<0x[0-9A-F]{2}>/u
 /** Words of the chat template. */
 const TEMPLATE_WORDS = ['system', 'user', 'assistant', '\n']
 /** A lone common word at the end of a prompt is not yet a partial recitation. */
@@ -56,6 +58,10 @@ const UNIT = / ?[^\s\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\u{10000}-\u{10FFFF}]+|[\s\S
 export function planRecital(text: string, loopFrom: number | undefined): Recital {
   if (text.length === 0) throw unrecitable('is empty', 'Give it at least one word.')
   if (text.includes('\u2581')) throw unrecitable('contains "▁", which tokenizers of this kind use for a space', 'Leave it out.')
+  if (/\p{Surrogate}/u.test(text)) throw unrecitable('contains half a surrogate pair', 'Write whole characters.')
+  // The same text as two tokens ends the whole process (`id_to_token.size() == token_to_id.size()`).
+  const reserved = RESERVED.exec(text)?.[0]
+  if (reserved !== undefined) throw unrecitable(`contains ${reserved}, which is a token of its own`, 'Leave it out.')
   const tokens = new Tokens()
   for (const word of TEMPLATE_WORDS) tokens.addWithPrefixes(word)
   const { line, next } = unroll(tokens, text, loopFrom)
@@ -63,14 +69,17 @@ export function planRecital(text: string, loopFrom: number | undefined): Recital
   // After the template, whatever the text says elsewhere after the same tokens, and after anything else.
   const tail = [tokens.add('\n'), tokens.add('assistant'), SPECIAL.messageStart]
   const recitations: readonly Recitation[] = [tail, []].map((before) => ({ at: (index) => line[index] ?? before[-1 - index], line, next }))
-  const examples: Example[] = [{ at: (back) => tail[back], next: first }, ...recitations.flatMap(wholeWords)]
-  const depth = longest(rulesOf(examples, first))
-  for (const recitation of recitations) addCutWords(examples, tokens, recitation, depth)
-  const rules = rulesOf(examples, first)
-  const contextTokens = longest(rules)
-  if (contextTokens > MOST_CONTEXT) {
-    throw unrecitable(`repeats ${contextTokens} tokens in a row`, `Repeat fewer than ${MOST_CONTEXT}, or use loop.`)
+  const whole: Example[] = [{ at: (back) => tail[back], next: first }, ...recitations.flatMap(wholeWords)]
+  let rules = rulesOf(whole, first)
+  // To tell cut words from whole ones takes longer contexts, and these see a cut that lies further back.
+  for (let seen = 0; seen < longest(rules); ) {
+    seen = longest(rules)
+    if (seen > MOST_CONTEXT) throw unrecitable(`repeats ${seen} tokens in a row`, `Repeat fewer than ${MOST_CONTEXT}, or use loop.`)
+    const examples = [...whole]
+    for (const recitation of recitations) addCutWords(examples, tokens, recitation, seen)
+    rules = rulesOf(examples, first)
   }
+  const contextTokens = longest(rules)
   return { vocabulary: tokens.pieces, first, rules, contextTokens }
 }
 
