@@ -78,7 +78,8 @@ async function direct(model: LlamaModel, sequence: LlamaContextSequence, prompt:
 async function plugin(backend: Backend, instance: LoadedInstance): Promise<Run> {
   await pause(REST_MS)
   const clock = new Clock()
-  const sampling = { maxTokens: TOKENS, temperature: 0.2 }
+  // The same sampler as the other side's.
+  const sampling = { maxTokens: TOKENS, temperature: 0.2, repeatPenalty: 1 }
   await backend.generate({ instance, messages: MESSAGES, sampling, signal }, (piece) => {
     if (piece.type === 'text') clock.tick(piece.tokens)
   })

@@ -60,6 +60,8 @@ export interface LoadSettings {
 export interface SamplingSettings {
   readonly temperature?: number
   readonly topP?: number
+  /** How much less likely recent words are made: 1 not at all, 1.1 is usual. */
+  readonly repeatPenalty?: number
   /** Tokens. */
   readonly maxTokens?: number
   readonly stop?: readonly string[]

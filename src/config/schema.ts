@@ -42,6 +42,7 @@ const modelSettings = z.strictObject({
   keepAliveMs: count.optional(),
   temperature: z.number().min(0).max(5).optional(),
   topP: share.optional(),
+  repeatPenalty: z.number().min(0.5).max(3).optional(),
   maxTokens: count.optional(),
   stop: z.array(z.string()).optional(),
   seed: z.number().int().optional(),

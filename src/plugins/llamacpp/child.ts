@@ -62,7 +62,8 @@ async function outcomeOf(order: Exclude<Order, { readonly type: 'cancel' }>, sig
   const { messages, continueFrom, sampling, responseSchema } = order
   const { prompt, opening } = answerPrompt(loaded.prompt(messages), continueFrom)
   if (opening !== '') batch.push(opening, 0)
-  const result = await loaded.generate({ prompt, sampling, signal, ...(responseSchema ? { responseSchema } : {}) }, sink)
+  const schema = responseSchema ? { responseSchema } : {}
+  const result = await loaded.generate({ prompt, continueFrom, sampling, signal, ...schema }, sink)
   batch.flush()
   return { type: 'generated', result }
 }

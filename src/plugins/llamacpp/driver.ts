@@ -28,6 +28,8 @@ export interface DriverLoad extends Omit<LoadSettings, 'keepAliveMs'> {
 export interface DriverRequest {
   /** The raw prompt, control tokens and all. */
   readonly prompt: string
+  /** The end of the prompt that is answer already: repeating it is penalised like the rest of the answer. */
+  readonly continueFrom?: string
   readonly sampling: SamplingSettings
   readonly responseSchema?: Readonly<Record<string, unknown>>
   readonly signal: AbortSignal
@@ -51,8 +53,24 @@ export interface DriverResult {
 const PREFILL_STEP = 512
 /** Window where nothing was asked for, in tokens. */
 const DEFAULT_CONTEXT = 4096
-/** llama.cpp's own temperature; models below a billion parameters lose the thread at it (SmolLM2's card recommends 0.2). */
-const TEMPERATURE = { usual: 0.8, small: 0.2, smallBelow: 1e9 } as const
+/** How a model samples when nothing is asked for. */
+interface SamplingDefaults {
+  readonly temperature: number
+  /** 1 is none. */
+  readonly repeatPenalty: number
+}
+
+/** llama.cpp's own. */
+const USUAL: SamplingDefaults = { temperature: 0.8, repeatPenalty: 1 }
+/**
+ * Small models lose the thread at that temperature (SmolLM2's card recommends 0.2) and, that sure of themselves, say the
+ * same for ever; 1.1 over the last 64 tokens is the usual penalty of Ollama and LM Studio.
+ */
+const SMALL: SamplingDefaults = { temperature: 0.2, repeatPenalty: 1.1 }
+/** Parameters below which a model is small. */
+const SMALL_BELOW = 1e9
+/** Tokens of the answer that a repeat penalty looks back on. */
+const PENALTY_WINDOW = 64
 /** llama.cpp pads windows to this. */
 const SMALLEST_CONTEXT = 256
 /** More than any model has, whatever its header says: sizing a window up costs the library 130 ns a token. */
@@ -82,16 +100,16 @@ export class LoadedLlama {
   readonly #context: LlamaContext
   readonly #sequence: LlamaContextSequence
   readonly #template: ChatTemplate
-  readonly #temperature: number
+  readonly #defaults: SamplingDefaults
   #tail: Promise<unknown> = Promise.resolve()
   #disposing: Promise<void> | undefined
 
-  private constructor(model: LlamaModel, context: LlamaContext, template: ChatTemplate, temperature: number) {
+  private constructor(model: LlamaModel, context: LlamaContext, template: ChatTemplate, defaults: SamplingDefaults) {
     this.#model = model
     this.#context = context
     this.#sequence = context.getSequence()
     this.#template = template
-    this.#temperature = temperature
+    this.#defaults = defaults
     this.contextLength = context.contextSize
   }
 
@@ -119,8 +137,8 @@ export class LoadedLlama {
       const source = header.metadata.get('tokenizer.chat_template')
       const tokens = { bos: model.tokens.bosString ?? '', eos: model.tokens.eosString ?? '' }
       const { parameters } = describeModel(header)
-      const temperature = parameters < TEMPERATURE.smallBelow ? TEMPERATURE.small : TEMPERATURE.usual
-      return new LoadedLlama(model, context, await chatTemplate(typeof source === 'string' ? source : undefined, tokens), temperature)
+      const template = await chatTemplate(typeof source === 'string' ? source : undefined, tokens)
+      return new LoadedLlama(model, context, template, parameters < SMALL_BELOW ? SMALL : USUAL)
     } catch (error) {
       await model?.dispose()
       signal.throwIfAborted()
@@ -172,7 +190,7 @@ export class LoadedLlama {
     return this.#disposing
   }
 
-  async #generate({ prompt, sampling, responseSchema, signal }: DriverRequest, sink: DriverSink): Promise<DriverResult> {
+  async #generate({ prompt, continueFrom = '', sampling, responseSchema, signal }: DriverRequest, sink: DriverSink): Promise<DriverResult> {
     const tokens = this.#tokens(prompt)
     const promptTokens = tokens.length
     let completionTokens = 0
@@ -189,11 +207,16 @@ export class LoadedLlama {
       if (shown !== '' || count > 0) sink.text(shown, count)
       return stopped
     }
-    const options = { ...samplerOptions(sampling, this.#temperature), ...(grammar ? { grammarEvaluationState: grammar } : {}) }
+    const said: Token[] = continueFrom === '' ? [] : this.#model.tokenize(continueFrom, false).slice(-PENALTY_WINDOW)
+    // A schema asks for repetition: quotes, keys, brackets.
+    const options = grammar
+      ? { ...samplerOptions(sampling, this.#defaults), grammarEvaluationState: grammar }
+      : { ...samplerOptions(sampling, this.#defaults), ...penalty(sampling.repeatPenalty ?? this.#defaults.repeatPenalty, said) }
     for await (const token of this.#sequence.evaluate(last, options)) {
       if (signal.aborted) return end('cancelled')
       if (this.#model.isEogToken(token)) break
       completionTokens++
+      if (said.push(token) > PENALTY_WINDOW) said.shift()
       const { text, count } = writer.push(token)
       if (show(text, count)) return end('stop-string')
       if (completionTokens >= maxTokens) return this.#flush(writer, stops, sink, end('length'))
@@ -252,10 +275,10 @@ function contextOptions(request: DriverLoad, model: LlamaModel, runtime: Llama):
   }
 }
 
-/** llama.cpp's own defaults where nothing is asked for. @param usual the temperature then */
+/** llama.cpp's own where nothing is asked for and `defaults` say nothing. */
 function samplerOptions(
   { temperature: asked, topP, seed }: SamplingSettings,
-  usual: number,
+  defaults: SamplingDefaults,
 ): {
   temperature: number
   topP?: number
@@ -263,7 +286,16 @@ function samplerOptions(
   minP?: number
   seed?: number
 } {
-  const temperature = asked ?? usual
+  const temperature = asked ?? defaults.temperature
   if (temperature === 0) return { temperature }
   return { temperature, topK: 40, topP: topP ?? 0.95, minP: 0.05, ...(seed === undefined ? {} : { seed }) }
+}
+
+/** @param said the latest tokens of the answer, kept up to date by the caller */
+function penalty(
+  strength: number,
+  said: Token[],
+): { repeatPenalty?: { punishTokens: () => Token[]; penalty: number; maxPunishTokens: number } } {
+  if (strength === 1) return {}
+  return { repeatPenalty: { punishTokens: () => said, penalty: strength, maxPunishTokens: PENALTY_WINDOW } }
 }

@@ -112,11 +112,12 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 /** How to predict. Overflow is ours to handle, so LM Studio must not cut the prompt. */
 export function predictionConfig({ sampling, responseSchema, tools = [] }: GenerateRequest): LLMPredictionConfigInput {
-  const { temperature, topP, maxTokens, stop, seed } = sampling
+  const { temperature, topP, repeatPenalty, maxTokens, stop, seed } = sampling
   return {
     contextOverflowPolicy: 'stopAtLimit',
     ...(temperature === undefined ? {} : { temperature }),
     ...(topP === undefined ? {} : { topPSampling: topP }),
+    ...(repeatPenalty === undefined ? {} : { repeatPenalty }),
     ...(maxTokens === undefined ? {} : { maxTokens }),
     ...(stop === undefined ? {} : { stopStrings: [...stop] }),
     // The SDK has no field of its own for it, and passes raw ones on.

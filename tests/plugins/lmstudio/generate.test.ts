@@ -71,13 +71,14 @@ describe('an answer', () => {
     const instance = await loaded(backend, 'a')
     const schema = { type: 'object', properties: { a: { type: 'string' } }, required: ['a'] }
     await answer(backend, instance, {
-      sampling: { temperature: 0.3, topP: 0.9, maxTokens: 50, stop: ['END'], seed: 42 },
+      sampling: { temperature: 0.3, topP: 0.9, repeatPenalty: 1.2, maxTokens: 50, stop: ['END'], seed: 42 },
       responseSchema: schema,
     })
     expect(sent(server.log)).toEqual({
       'llm.prediction.contextOverflowPolicy': 'stopAtLimit',
       'llm.prediction.temperature': 0.3,
       'llm.prediction.topPSampling': { checked: true, value: 0.9 },
+      'llm.prediction.repeatPenalty': { checked: true, value: 1.2 },
       'llm.prediction.maxPredictedTokens': { checked: true, value: 50 },
       'llm.prediction.stopStrings': ['END'],
       'llm.prediction.seed': { checked: true, value: 42 },
