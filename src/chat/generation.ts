@@ -8,7 +8,7 @@ import type { Backend, FinishReason, GenerateRequest, GenerationPiece, Usage } f
 import { backendError, traitsOf } from './failure.ts'
 import { Gate } from './gate.ts'
 import type { StruggleKind } from './policy.ts'
-import type { Watcher } from './watcher.ts'
+import type { AnswerStart, Watcher } from './watcher.ts'
 
 /** How often silence is measured, in ms. */
 const TICK_MS = 250
@@ -22,6 +22,7 @@ export interface GenerationInput {
   readonly backend: Backend
   readonly request: Omit<GenerateRequest, 'signal'>
   readonly promptTokens: number
+  readonly shown: AnswerStart['shown']
   readonly watchers: readonly Watcher[]
   readonly firstTokenMs: number
   readonly gapMs: number
@@ -59,7 +60,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   const { backend, request, now } = input
   const began = now()
   const already = request.continueFrom ?? ''
-  const start = { model: request.instance.model, promptTokens: input.promptTokens, already, time: began }
+  const start = { model: request.instance.model, promptTokens: input.promptTokens, shown: input.shown, already, time: began }
   const gate = new Gate(input.watchers, start, input.onWatcherBroken)
   const stop = new AbortController()
   const signal = AbortSignal.any([input.signal, stop.signal])

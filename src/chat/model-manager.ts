@@ -35,7 +35,14 @@ export class ModelManager {
   #lastDecision: Decision | undefined
   #pin: ModelKey | undefined
 
-  constructor(ctx: PluginContext, settings: MaiSettings, limits: TurnSettings, run: string, now: () => number) {
+  constructor(
+    ctx: PluginContext,
+    settings: MaiSettings,
+    limits: TurnSettings,
+    run: string,
+    now: () => number,
+    random: () => number = Math.random,
+  ) {
     this.#ctx = ctx
     this.#settings = settings
     this.#now = now
@@ -52,6 +59,7 @@ export class ModelManager {
       limits,
       models: settings.models ?? {},
       now,
+      random,
       current: () => this.#current,
       setCurrent: (model, decision) => {
         this.#current = model

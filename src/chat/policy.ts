@@ -117,6 +117,8 @@ export interface StruggleRequest {
   readonly releasedChars: number
   /** Models that have not failed in this turn. */
   readonly alternatives: number
+  /** A random share, 0 to 1, for jitter: part of the question, so that the answer replays. */
+  readonly random: number
 }
 
 /** What to do about it. */

@@ -93,6 +93,10 @@ export interface Store {
   getSetting<K extends keyof StoreSettings>(name: K): Promise<StoreSettings[K] | undefined>
   /** `undefined` removes it. */
   setSetting<K extends keyof StoreSettings>(name: K, value: StoreSettings[K] | undefined): Promise<void>
+  /** What was learned about a model on this machine, by the figure's name; its unit is part of the name. */
+  figures(model: ModelKey): Promise<Readonly<Record<string, number>>>
+  /** Keeps learned figures, beside those of other names. */
+  learn(model: ModelKey, figures: Readonly<Record<string, number>>): Promise<void>
   putLease(lease: Lease): Promise<void>
   dropLease(instanceId: string, pid: number): Promise<void>
   /** Leases of living processes; dead ones are pruned. */

@@ -45,6 +45,8 @@ export interface TurnParts {
   readonly limits: TurnSettings
   readonly models: Readonly<Record<string, ModelSettings>>
   readonly now: () => number
+  /** 0 to 1. */
+  readonly random: () => number
   /** The model in use, across turns. */
   current(): ModelKey | undefined
   setCurrent(model: ModelKey, decision: Decision): void
@@ -338,6 +340,7 @@ export class Turn {
         ...(options.responseSchema ? { responseSchema: options.responseSchema } : {}),
       },
       promptTokens: prompt.tokens,
+      shown: { prefillPerSecond: undefined, writingPerSecond: undefined },
       watchers: ctx.all('watcher'),
       firstTokenMs: limits.firstTokenMs,
       gapMs: limits.gapMs,
@@ -400,6 +403,7 @@ export class Turn {
       attemptsOnModel: this.#perModel.get(model.key) ?? 1,
       releasedChars: this.#text.length,
       alternatives,
+      random: this.#parts.random(),
     })
     if (decision.action === 'fail') throw trouble.cause instanceof Error ? trouble.cause : this.#allFailed()
     if (decision.action === 'switch') {

@@ -19,6 +19,8 @@ export type Verdict =
 export interface AnswerStart {
   readonly model: ModelKey
   readonly promptTokens: number
+  /** What this model has shown on this machine so far, in tokens/s; undefined where nothing is known. */
+  readonly shown: { readonly prefillPerSecond: number | undefined; readonly writingPerSecond: number | undefined }
   /** Text the answer already has, when a model continues another's. */
   readonly already: string
   /** Epoch ms. */

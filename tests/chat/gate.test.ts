@@ -3,7 +3,13 @@ import { describe, expect, it } from 'vitest'
 import { Gate } from '../../src/chat/gate.ts'
 import type { AnswerStart, Verdict, Watcher } from '../../src/chat/watcher.ts'
 
-const start: AnswerStart = { model: 'a/b', promptTokens: 0, already: '', time: 0 }
+const start: AnswerStart = {
+  model: 'a/b',
+  promptTokens: 0,
+  already: '',
+  time: 0,
+  shown: { prefillPerSecond: undefined, writingPerSecond: undefined },
+}
 const clear: Verdict = { state: 'clear' }
 
 function watcher(judge: (text: string) => Verdict): Watcher {

@@ -1,16 +1,18 @@
 /**
- * What processes share: settings, and leases of models in use.
+ * What processes share: settings, what was learned about models, and leases of those in use.
  *
  * @module
  */
 import { performance } from 'node:perf_hooks'
+import type { ModelKey } from '../../chat/model.ts'
 import type { Lease, Store } from '../../chat/store.ts'
 import type { Database } from './database.ts'
 import { decode, encode } from './json.ts'
 import type { Processes } from './processes.ts'
+import type { Connection } from './sqlite.ts'
 
 /** The store's part for what processes share. */
-export type Shared = Pick<Store, 'getSetting' | 'setSetting' | 'putLease' | 'dropLease' | 'leases'>
+export type Shared = Pick<Store, 'getSetting' | 'setSetting' | 'figures' | 'learn' | 'putLease' | 'dropLease' | 'leases'>
 
 /** A process that cannot be looked at counts as dead when it was silent for so long, in ms. */
 const SILENCE_MS = 60_000
@@ -41,6 +43,14 @@ export function shared(database: Database, now: () => number, processes: Process
         else db.run('INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)', [name, encode(value)])
       }),
 
+    figures: (model) => database.read((db) => figuresOf(db, model)),
+
+    learn: (model, figures) =>
+      database.write('process', (db) => {
+        const all = encode({ ...figuresOf(db, model), ...figures })
+        db.run('INSERT OR REPLACE INTO models (key, figures, time) VALUES (?, ?, ?)', [model, all, now()])
+      }),
+
     putLease: (lease) =>
       database.write('process', (db) => {
         const { instanceId, model, pid, processStart, bytes, owned, heartbeat } = lease
@@ -64,6 +74,11 @@ export function shared(database: Database, now: () => number, processes: Process
       return rows.filter((row) => !dead.has(row)).map(toLease)
     },
   }
+}
+
+function figuresOf(db: Connection, model: ModelKey): Readonly<Record<string, number>> {
+  const row = db.get<{ figures: string }>('SELECT figures FROM models WHERE key = ?', [model])
+  return row ? decode(row.figures) : {}
 }
 
 /** What tells this process from a later one with its pid. Read when the lease is written: ticks, unlike epoch time, do not move with the clock. */

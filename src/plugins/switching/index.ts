@@ -5,10 +5,11 @@
  */
 
 import { z } from 'zod'
-import type { StruggleDecision, StruggleRequest, SwitchingPolicy } from '../../chat/policy.ts'
+import type { SwitchingPolicy } from '../../chat/policy.ts'
 import { definePlugin, type PluginFactory } from '../../core/plugin.ts'
 import { type SwitchingOptions, select } from './select.ts'
 import { INITIAL, reduce, type SwitchingState } from './state.ts'
+import { onStruggle } from './struggle.ts'
 
 /** Options of `switching()`. */
 export interface SwitchingInput {
@@ -25,10 +26,6 @@ const options: z.ZodType<SwitchingOptions, SwitchingInput> = z.strictObject({
   cooldownMs: z.number().nonnegative().default(30_000),
 })
 
-/** Attempts at one answer on one model, and wait before the second, in ms. */
-const ATTEMPTS_ON_MODEL = 2
-const RETRY_DELAY_MS = 300
-
 /** The policy itself, for simulations and tests. */
 export function switchingPolicy(settings: SwitchingOptions): SwitchingPolicy<SwitchingState> {
   return {
@@ -39,16 +36,6 @@ export function switchingPolicy(settings: SwitchingOptions): SwitchingPolicy<Swi
     select: (state, request) => select(state, request, settings),
     onStruggle: (_, request) => onStruggle(request),
   }
-}
-
-/** Another model at once where there is one; the same one again only when that can help. */
-function onStruggle({ transient, alternatives, attemptsOnModel, retryAfterMs, kind, error }: StruggleRequest): StruggleDecision {
-  if (error?.code === 'MAI_CONTENT_FILTERED') return { action: 'fail', reason: 'content-filter', delayMs: 0 }
-  const again = transient && attemptsOnModel < ATTEMPTS_ON_MODEL
-  // A model that somebody unloaded, or a server that dropped the line, is itself fine: go on with it where nothing else is.
-  if (alternatives > 0) return { action: 'switch', reason: kind, delayMs: 0 }
-  if (again) return { action: 'retry', reason: kind, delayMs: retryAfterMs ?? RETRY_DELAY_MS }
-  return { action: 'fail', reason: 'no-alternative', delayMs: 0 }
 }
 
 /** Answers the slot `policy`. */

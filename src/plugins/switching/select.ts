@@ -4,6 +4,7 @@
  * @module
  */
 import type { Candidate, Decision, ScoredCandidate, SelectionRequest } from '../../chat/policy.ts'
+import { isResting } from './circuit.ts'
 import { score } from './score.ts'
 import type { SwitchingState } from './state.ts'
 
@@ -18,10 +19,6 @@ export interface SwitchingOptions {
   /** How long a model that failed twice rests, in ms. */
   readonly cooldownMs: number
 }
-
-/** Failures within a minute that open a model's circuit. */
-const CIRCUIT_FAILURES = 2
-const CIRCUIT_WINDOW_MS = 60_000
 
 /** A pure function of state and request. */
 export function select(state: SwitchingState, request: SelectionRequest, options: SwitchingOptions): Decision {
@@ -86,16 +83,8 @@ function exclusion(candidate: Candidate, state: SwitchingState, request: Selecti
   const reason = serves(candidate, request)
   if (reason !== undefined) return reason
   if (!candidate.allowed) return 'remote'
-  if (resting(candidate, state, request.time, options)) return 'circuit'
+  if (isResting(state.circuits, candidate.model, request.time, options.cooldownMs)) return 'circuit'
   return fits(candidate, state, request, options) ? undefined : 'memory'
-}
-
-/** Twice failed within a minute: rests, then may try once more. */
-function resting({ model }: Candidate, state: SwitchingState, time: number, { cooldownMs }: SwitchingOptions): boolean {
-  const times = state.failures[model]?.times ?? []
-  const last = times.at(-1) ?? 0
-  const recent = times.filter((failure) => last - failure <= CIRCUIT_WINDOW_MS)
-  return recent.length >= CIRCUIT_FAILURES && time - last < cooldownMs
 }
 
 /** What is loaded stays where it is while memory is calm; anything else must leave the headroom free. */

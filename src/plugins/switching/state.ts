@@ -6,6 +6,7 @@
 import type { ModelKey } from '../../chat/model.ts'
 import type { RecordedEvent } from '../../chat/policy.ts'
 import type { PressureLevel } from '../../chat/resources.ts'
+import { type Circuits, foldCircuits } from './circuit.ts'
 
 /** Survives JSON. Times are epoch ms. */
 export interface SwitchingState {
@@ -15,15 +16,11 @@ export interface SwitchingState {
   readonly pressureAt: number
   /** Last switch that was not a rescue. */
   readonly switchedAt: number
-  /** Newest failures of each model. */
-  readonly failures: Readonly<Record<ModelKey, { readonly times: readonly number[]; readonly memory: boolean }>>
+  readonly circuits: Circuits
 }
 
-/** Failures kept for one model; a circuit needs fewer. */
-const KEPT_FAILURES = 4
-
 /** Nothing remembered. */
-export const INITIAL: SwitchingState = { pin: null, pressure: 'normal', pressureAt: 0, switchedAt: 0, failures: {} }
+export const INITIAL: SwitchingState = { pin: null, pressure: 'normal', pressureAt: 0, switchedAt: 0, circuits: {} }
 
 /** Folds one record. */
 export function reduce(state: SwitchingState, event: RecordedEvent): SwitchingState {
@@ -36,23 +33,9 @@ export function reduce(state: SwitchingState, event: RecordedEvent): SwitchingSt
       return { ...state, pressure: 'normal', pressureAt: event.time }
     case 'model.switched':
       return event.payload.rescue ? state : { ...state, switchedAt: event.time }
-    case 'model.load.failed':
-      return failed(state, event.payload.model, event.time, event.payload.memory)
-    case 'generation.failed':
-      return failed(state, event.payload.model, event.time, event.payload.kind === 'crashed')
-    case 'generation.finished':
-      return { ...state, failures: without(state.failures, event.payload.model) }
-    default:
-      return state
+    default: {
+      const circuits = foldCircuits(state.circuits, event)
+      return circuits === state.circuits ? state : { ...state, circuits }
+    }
   }
-}
-
-function failed(state: SwitchingState, model: ModelKey, time: number, memory: boolean): SwitchingState {
-  const times = [...(state.failures[model]?.times ?? []), time].slice(-KEPT_FAILURES)
-  return { ...state, failures: { ...state.failures, [model]: { times, memory } } }
-}
-
-function without(failures: SwitchingState['failures'], model: ModelKey): SwitchingState['failures'] {
-  if (!(model in failures)) return failures
-  return Object.fromEntries(Object.entries(failures).filter(([key]) => key !== model))
 }

@@ -343,6 +343,15 @@ describe('settings', () => {
     await store.setSetting('pin', undefined)
     expect(await store.getSetting('pin')).toBeUndefined()
   })
+
+  it('hold what was learned about each model, figure by figure', async () => {
+    const store = await openStore()
+    expect(await store.figures('lmstudio/a')).toEqual({})
+    await store.learn('lmstudio/a', { writingPerSecond: 20 })
+    await store.learn('lmstudio/a', { prefillPerSecond: 300, writingPerSecond: 21.5 })
+    expect(await store.figures('lmstudio/a')).toEqual({ writingPerSecond: 21.5, prefillPerSecond: 300 })
+    expect(await store.figures('lmstudio/b')).toEqual({})
+  })
 })
 
 describe('the plugin', () => {

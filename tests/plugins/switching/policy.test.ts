@@ -199,6 +199,7 @@ describe('a struggle', () => {
     attemptsOnModel: 1,
     releasedChars: 0,
     alternatives: 0,
+    random: 0.5,
     ...changes,
   })
   it.each([
