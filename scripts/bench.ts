@@ -1,6 +1,6 @@
 /**
  * Bundles benchmarks as the library is built, for Node alone to run, and runs them one after the other:
- * `jiti scripts/bench.ts bus stream --json`. Names are files of bench/; options go to each.
+ * `jiti scripts/bench.ts bus stream --json`. Names are files of bench/; what follows them goes to each.
  *
  * @module
  */
@@ -12,8 +12,10 @@ import { root } from './dist.ts'
 
 // Below node_modules, so that packages resolve and no other tool looks.
 const out = path.join(root, 'node_modules', '.cache', 'mai', 'bench')
-const names = process.argv.slice(2).filter((word) => !word.startsWith('-'))
-const options = process.argv.slice(2).filter((word) => word.startsWith('-'))
+const words = process.argv.slice(2)
+const firstOption = words.findIndex((word) => word.startsWith('-'))
+const names = firstOption < 0 ? words : words.slice(0, firstOption)
+const options = words.slice(names.length)
 
 const missing = names.filter((name) => !existsSync(path.join(root, 'bench', `${name}.ts`)))
 if (names.length === 0 || missing.length > 0) {
