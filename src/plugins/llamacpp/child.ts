@@ -4,6 +4,7 @@
  * @module
  */
 import { isMaiError, toErrorFact } from '../../core/errors.ts'
+import { askedBriefly } from './brevity.ts'
 import { LoadedLlama } from './driver.ts'
 import { PieceBatch } from './piece-batch.ts'
 import type { Order, Outcome, Report } from './protocol.ts'
@@ -52,15 +53,16 @@ async function outcomeOf(order: Exclude<Order, { readonly type: 'cancel' }>, sig
     return { type: 'loaded', contextLength: loaded.contextLength }
   }
   if (!loaded) throw new Error('Nothing is loaded.')
-  if (order.type === 'count') return { type: 'counted', tokens: loaded.tokenize(loaded.prompt(order.messages)).length }
   if (order.type === 'measure') return { type: 'measured', speeds: await loaded.measureThreads(signal) }
+  const question = loaded.prompt(askedBriefly(order.messages, loaded.small, loaded.contextLength))
+  if (order.type === 'count') return { type: 'counted', tokens: loaded.tokenize(question).length }
   const batch = new PieceBatch((texts, tokens) => say({ type: 'pieces', id, texts, tokens }))
   const sink = {
     text: (text: string, tokens: number) => batch.push(text, tokens),
     prefill: (fraction: number) => say({ type: 'prefill', id, fraction }),
   }
-  const { messages, continueFrom, sampling, responseSchema } = order
-  const { prompt, opening } = answerPrompt(loaded.prompt(messages), continueFrom)
+  const { continueFrom, sampling, responseSchema } = order
+  const { prompt, opening } = answerPrompt(question, continueFrom)
   if (opening !== '') batch.push(opening, 0)
   const schema = responseSchema ? { responseSchema } : {}
   const result = await loaded.generate({ prompt, continueFrom, sampling, signal, ...schema }, sink)

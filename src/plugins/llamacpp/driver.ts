@@ -96,6 +96,8 @@ async function llama(): Promise<Llama> {
 export class LoadedLlama {
   /** Window it has, in tokens. */
   readonly contextLength: number
+  /** Whether it has so few parameters that long answers lose the thread. */
+  readonly small: boolean
   readonly #model: LlamaModel
   readonly #context: LlamaContext
   readonly #sequence: LlamaContextSequence
@@ -111,6 +113,7 @@ export class LoadedLlama {
     this.#template = template
     this.#defaults = defaults
     this.contextLength = context.contextSize
+    this.small = defaults === SMALL
   }
 
   /**

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import type { GenerationPiece, PromptMessage } from '../../../src/chat/backend.ts'
+import { askedBriefly } from '../../../src/plugins/llamacpp/brevity.ts'
 import { hasImages, toTemplateMessages } from '../../../src/plugins/llamacpp/messages.ts'
 import { PieceBatch } from '../../../src/plugins/llamacpp/piece-batch.ts'
 import { answerPrompt, ReasoningSplitter } from '../../../src/plugins/llamacpp/reasoning.ts'
@@ -203,5 +204,18 @@ describe('a batch of pieces', () => {
     } finally {
       vi.useRealTimers()
     }
+  })
+})
+
+describe('a small model', () => {
+  const asked = [{ role: 'user', content: 'Hi' }] as const
+
+  it('is asked to be brief, unless the conversation has a system prompt or the window is tiny', () => {
+    const brief = askedBriefly(asked, true, 4096)
+    expect(brief.map(({ role }) => role)).toEqual(['system', 'user'])
+    expect(brief[0]?.content).toMatch(/briefly/)
+    expect(askedBriefly([{ role: 'system', content: 'Rhyme.' }, ...asked], true, 4096)).toHaveLength(2)
+    expect(askedBriefly(asked, true, 1024)).toEqual(asked)
+    expect(askedBriefly(asked, false, 4096)).toEqual(asked)
   })
 })
