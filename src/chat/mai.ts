@@ -151,10 +151,20 @@ export class Mai implements AsyncDisposable {
     if (!(timeLimitMs >= 1 && timeLimitMs <= LONGEST_SYNC_MS)) throw syncErrors.limit(timeLimitMs)
     if (sessionId !== undefined && this.#running.has(sessionId)) throw syncErrors.busy(sessionId)
     const parts: readonly Part[] = typeof input === 'string' ? [{ type: 'text', text: input }] : input
-    this.#check(parts)
+    this.checkMessage(parts)
     const reply = this.#blocking.answer(parts, { ...sending, ...(sessionId === undefined ? {} : { sessionId }), timeLimitMs })
     this.#sessionId ??= reply.sessionId
     return reply
+  }
+
+  /** What every message is checked for before anything is done about it. @throws MaiError `MAI_EMPTY_MESSAGE`, `MAI_MESSAGE_TOO_LARGE` */
+  checkMessage(parts: readonly Part[]): void {
+    const bytes = parts.reduce(
+      (sum, part) => sum + ('text' in part ? Buffer.byteLength(part.text) : 'data' in part ? part.data.length : 0),
+      0,
+    )
+    if (bytes > this.limits.maxMessageBytes) throw chatErrors.messageTooLarge(bytes, this.limits.maxMessageBytes)
+    if (!parts.some((part) => (part.type === 'text' ? part.text.trim() !== '' : true))) throw chatErrors.emptyMessage()
   }
 
   /** Messages of a session in ascending order, the newest `limit` before `before` (a `seq`). */
@@ -222,7 +232,7 @@ export class Mai implements AsyncDisposable {
 
   async #begin(parts: readonly Part[], options: SendOptions): Promise<{ turn: Turn; reply: Promise<Reply> }> {
     if (this.#closing) throw chatErrors.closed()
-    this.#check(parts)
+    this.checkMessage(parts)
     const sessionId = options.sessionId ?? this.#sessionId ?? (await this.#newSession(textOf(parts))).id
     if (options.sessionId !== undefined && !(await this.store.getSession(sessionId))) throw chatErrors.unknownSession(sessionId, [])
     if (this.#running.has(sessionId)) throw chatErrors.sessionBusy(sessionId)
@@ -230,16 +240,6 @@ export class Mai implements AsyncDisposable {
     const ended = reply.catch(() => {}).finally(() => this.#running.delete(sessionId))
     this.#running.set(sessionId, { turn, ended })
     return { turn, reply }
-  }
-
-  /** @throws MaiError `MAI_EMPTY_MESSAGE`, `MAI_MESSAGE_TOO_LARGE` */
-  #check(parts: readonly Part[]): void {
-    const bytes = parts.reduce(
-      (sum, part) => sum + ('text' in part ? Buffer.byteLength(part.text) : 'data' in part ? part.data.length : 0),
-      0,
-    )
-    if (bytes > this.limits.maxMessageBytes) throw chatErrors.messageTooLarge(bytes, this.limits.maxMessageBytes)
-    if (!parts.some((part) => (part.type === 'text' ? part.text.trim() !== '' : true))) throw chatErrors.emptyMessage()
   }
 
   async #findSession({ id, latest }: SessionChoice): Promise<Session | undefined> {

@@ -103,6 +103,12 @@ describe('a message', () => {
     expect(err).toMatch(/empty/)
   })
 
+  it('without a word is refused before any model is looked for', async () => {
+    await desk.config('nowhere.config.ts', { baseUrl: 'ws://127.0.0.1:9' })
+    const { code, err } = await desk.mai(['ask', '  ', '--config', 'nowhere.config.ts'])
+    expect({ code, err }).toEqual({ code: 2, err: expect.stringMatching(/empty/) })
+  })
+
   it('of spaces in a chat is passed over', async () => {
     expect(await desk.mai(['chat'], '   \n\t\nhi\n')).toEqual({ code: 0, out: '2: hi\n', err: '' })
   })

@@ -30,10 +30,12 @@ export class AskCommand extends TalkCommand {
     const images = await this.images()
     return this.withMai(async (mai) => {
       const material = await this.#material(mai)
+      const parts: Part[] = [{ type: 'text', text: this.words.join(' ') }, ...material, ...images]
+      mai.checkMessage(parts)
       const { ensureFirstModel } = await import('../first-run.ts')
       const first = await ensureFirstModel(this, mai, { yes: this.yes })
       await this.openSession(mai)
-      const stream = mai.streamMessage([{ type: 'text', text: this.words.join(' ') }, ...material, ...images], options)
+      const stream = mai.streamMessage(parts, options)
       this.onInterrupt = () => {
         this.onInterrupt = () => leave(SIGNAL_CODES.SIGINT, true)
         stream.cancel()
