@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { LedgerStore } from './ledger.ts'
 import type { Message, NewMessage, Session, Span } from './message.ts'
 import type { ModelKey } from './model.ts'
 import type { PolicyRecords, RecordedEvent, RecordType } from './policy.ts'
@@ -61,7 +62,7 @@ export interface RecordQuery {
 }
 
 /** Writes are durable when the promise resolves. @throws MaiError `MAI_STORE_FULL`, `MAI_STORE_BUSY`, `MAI_STORE_FAILED` */
-export interface Store {
+export interface Store extends LedgerStore {
   /** For people: where it is. */
   readonly location: string
   createSession(session: { readonly id: string; readonly title: string; readonly time: number }): Promise<Session>
@@ -73,7 +74,7 @@ export interface Store {
   deleteSession(id: string): Promise<boolean>
   /** Appends a message and, in the same transaction, its spans. */
   appendMessage(message: NewMessage, spans?: readonly Omit<Span, 'messageId'>[]): Promise<Message>
-  /** Removes a message, for `/undo` and `/retry`. */
+  /** Removes a message and the facts that come from it, for `/undo` and `/retry`. */
   deleteMessage(id: string): Promise<void>
   /** The newest `limit` messages before `before`, in ascending order. */
   messages(sessionId: string, page?: Page): Promise<readonly Message[]>

@@ -120,11 +120,12 @@ export function conversations(database: Database): Conversations {
 
     deleteMessage: (id) =>
       database.write('disk', (db) => {
-        const session = db.get<{ session: number }>('SELECT session FROM messages WHERE id = ?', [id])?.session
-        if (session === undefined) return
-        db.run('DELETE FROM messages WHERE id = ?', [id])
+        const found = db.get<{ seq: number; session: number }>('SELECT seq, session FROM messages WHERE id = ?', [id])
+        if (found === undefined) return
+        const { seq, session } = found
+        db.run('DELETE FROM messages WHERE seq = ?', [seq])
         // A fact from this message goes with it.
-        db.run('DELETE FROM ledger WHERE session = ? AND EXISTS (SELECT 1 FROM json_each(sources) WHERE value = ?)', [session, id])
+        db.run('DELETE FROM ledger WHERE session = ? AND EXISTS (SELECT 1 FROM json_each(sources) WHERE value = ?)', [session, seq])
         db.run(
           `UPDATE sessions SET message_count = message_count - 1,
              updated_at = coalesce((SELECT time FROM messages WHERE session = num ORDER BY seq DESC LIMIT 1), created_at)
@@ -191,6 +192,6 @@ function sessionOf(db: Connection, id: string): Session | undefined {
   return db.get<Session>(`SELECT ${SESSION_COLUMNS} FROM sessions WHERE id = ?`, [id])
 }
 
-function missing(sessionId: string): never {
+export function missing(sessionId: string): never {
   throw chatErrors.unknownSession(sessionId, [])
 }
