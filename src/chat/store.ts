@@ -8,11 +8,13 @@ import type { Message, NewMessage, Session, Span } from './message.ts'
 import type { ModelKey } from './model.ts'
 import type { PolicyRecords, RecordedEvent, RecordType } from './policy.ts'
 
-/** A page of something ordered by time. */
+/** A page of something ordered by time: the newest of it, or with `after` the oldest. */
 export interface Page {
   readonly limit?: number
   /** Exclusive upper end: a `seq`. */
   readonly before?: number
+  /** Exclusive lower end: a `seq`. */
+  readonly after?: number
 }
 
 /** A found message. */
@@ -76,7 +78,7 @@ export interface Store extends LedgerStore {
   appendMessage(message: NewMessage, spans?: readonly Omit<Span, 'messageId'>[]): Promise<Message>
   /** Removes a message and the facts that come from it, for `/undo` and `/retry`. */
   deleteMessage(id: string): Promise<void>
-  /** The newest `limit` messages before `before`, in ascending order. */
+  /** The newest `limit` messages before `before`, or the oldest `limit` after `after`; in ascending order. */
   messages(sessionId: string, page?: Page): Promise<readonly Message[]>
   countMessages(sessionId: string): Promise<number>
   spans(messageId: string): Promise<readonly Span[]>

@@ -134,17 +134,16 @@ export function conversations(database: Database): Conversations {
         )
       }),
 
-    messages: (sessionId, { limit, before } = {}) =>
-      database.read((db) =>
-        db
-          .all<MessageRow>(
-            `SELECT ${MESSAGE_COLUMNS} FROM sessions s JOIN messages m ON m.session = s.num
-             WHERE s.id = ? AND m.seq < ? ORDER BY m.seq DESC LIMIT ?`,
-            [sessionId, before ?? Number.MAX_SAFE_INTEGER, rowLimit(limit)],
-          )
-          .reverse()
-          .map(toMessage),
-      ),
+    messages: (sessionId, { limit, before, after } = {}) =>
+      database.read((db) => {
+        const newest = after === undefined
+        const rows = db.all<MessageRow>(
+          `SELECT ${MESSAGE_COLUMNS} FROM sessions s JOIN messages m ON m.session = s.num
+           WHERE s.id = ? AND m.seq > ? AND m.seq < ? ORDER BY m.seq ${newest ? 'DESC' : 'ASC'} LIMIT ?`,
+          [sessionId, after ?? -1, before ?? Number.MAX_SAFE_INTEGER, rowLimit(limit)],
+        )
+        return (newest ? rows.reverse() : rows).map(toMessage)
+      }),
 
     countMessages: (sessionId) => database.read((db) => sessionOf(db, sessionId)?.messageCount ?? 0),
 
