@@ -1,6 +1,7 @@
 /** The default set, spelled out. All of it runs without this file; keep the lines you want to change. */
 import { defineConfig } from 'mai'
 import { compression } from 'mai/plugins/compression'
+import { ledger } from 'mai/plugins/ledger'
 import { llamacpp } from 'mai/plugins/llamacpp'
 import { lmstudio } from 'mai/plugins/lmstudio'
 import { logging } from 'mai/plugins/logging'
@@ -19,6 +20,8 @@ export default defineConfig({
     switching({ dwellMs: 30_000, upgradeAfterMs: 300_000 }),
     // Condense from 70 % of the window.
     compression({ condenseAt: 0.7 }),
+    // Notes facts of long conversations when nobody waits; disable: ['ledger'] takes it out.
+    ledger({ idleAfterMs: 10_000 }),
     // Found by itself; baseUrl: 'ws://127.0.0.1:1234' fixes the address.
     lmstudio({ autoStart: true }),
     // The embedded engine; paths: ['~/models'] adds folders to those it knows.

@@ -6,11 +6,13 @@
 // `export *` where third parties merge into interfaces: an alias would break their `declare module 'mai'`.
 
 export * from './chat/backend.ts'
+export * from './chat/background.ts'
 export * from './chat/blocking.ts'
 export * from './chat/context.ts'
 export * from './chat/events.ts'
 export * from './chat/extensions.ts'
 export * from './chat/failure.ts'
+export * from './chat/ledger.ts'
 export * from './chat/mai.ts'
 export * from './chat/memory-estimate.ts'
 export * from './chat/message.ts'

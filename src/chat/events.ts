@@ -9,6 +9,7 @@ import type { MailboxMode } from '../core/events.ts'
 import type { HookDefinition } from '../core/hooks.ts'
 import type { ListSlot } from '../core/slots.ts'
 import type { Backend, FinishReason, Usage } from './backend.ts'
+import type { BackgroundModel } from './background.ts'
 import type { ComposeInput, ContextAssembler, PromptSection } from './context.ts'
 import type { CommandContribution, RouteContribution } from './extensions.ts'
 import type { ModelKey } from './model.ts'
@@ -99,6 +100,7 @@ declare module '../core/slots.ts' {
     watcher: ListSlot<Watcher>
     context: ContextAssembler
     store: Store
+    background: BackgroundModel
     command: ListSlot<CommandContribution>
     route: ListSlot<RouteContribution>
   }

@@ -5,6 +5,7 @@
  */
 import { toErrorFact } from '../core/errors.ts'
 import type { PluginContext } from '../core/plugin.ts'
+import { Background } from './background.ts'
 import { Catalogue } from './catalogue.ts'
 import { Journal } from './journal.ts'
 import type { LoadedInstance, MemoryEstimate, ModelInfo, ModelKey } from './model.ts'
@@ -28,6 +29,7 @@ export class ModelManager {
   readonly #catalogue: Catalogue
   readonly #residency: Residency
   readonly #journal: Journal
+  readonly #background: Background
   readonly #turnParts: TurnParts
   readonly #estimates: Map<ModelKey, MemoryEstimate> = new Map()
   readonly #now: () => number
@@ -50,6 +52,8 @@ export class ModelManager {
     this.#catalogue = new Catalogue(ctx)
     this.#residency = new Residency(ctx, this.#catalogue, this.#store, limits.loadIdleMs, now)
     this.#journal = new Journal(ctx, ctx.use('policy'), this.#store, run, now)
+    this.#background = new Background(ctx, this.#catalogue, () => this.#current)
+    if (!ctx.tryUse('background')) ctx.provide('background', this.#background)
     this.#turnParts = {
       ctx,
       store: this.#store,
@@ -135,8 +139,9 @@ export class ModelManager {
 
   /** Answers one message in a turn of its own. */
   generateResponse(input: TurnInput): { readonly turn: Turn; readonly reply: Promise<Reply> } {
+    const ended = this.#background.turnBegan()
     const turn = new Turn(this.#turnParts, input)
-    const reply = turn.run()
+    const reply = turn.run().finally(ended)
     // What changed elsewhere meanwhile is learned off the turn's path.
     void reply.catch(() => {}).then(() => void this.#catalogue.refresh().catch(() => {}))
     return { turn, reply }
@@ -229,6 +234,7 @@ export class ModelManager {
 
   /** Ends what hangs on models. */
   async close(): Promise<void> {
+    this.#background.turnBegan()
     await this.#journal.settled()
     await this.#residency.close(this.#settings.unloadOnExit ?? false)
   }

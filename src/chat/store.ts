@@ -3,15 +3,18 @@
  *
  * @module
  */
+import type { LedgerStore } from './ledger.ts'
 import type { Message, NewMessage, Session, Span } from './message.ts'
 import type { ModelKey } from './model.ts'
 import type { PolicyRecords, RecordedEvent, RecordType } from './policy.ts'
 
-/** A page of something ordered by time. */
+/** A page of something ordered by time: the newest of it, or with `after` the oldest. */
 export interface Page {
   readonly limit?: number
   /** Exclusive upper end: a `seq`. */
   readonly before?: number
+  /** Exclusive lower end: a `seq`. */
+  readonly after?: number
 }
 
 /** A found message. */
@@ -61,7 +64,7 @@ export interface RecordQuery {
 }
 
 /** Writes are durable when the promise resolves. @throws MaiError `MAI_STORE_FULL`, `MAI_STORE_BUSY`, `MAI_STORE_FAILED` */
-export interface Store {
+export interface Store extends LedgerStore {
   /** For people: where it is. */
   readonly location: string
   createSession(session: { readonly id: string; readonly title: string; readonly time: number }): Promise<Session>
@@ -73,9 +76,9 @@ export interface Store {
   deleteSession(id: string): Promise<boolean>
   /** Appends a message and, in the same transaction, its spans. */
   appendMessage(message: NewMessage, spans?: readonly Omit<Span, 'messageId'>[]): Promise<Message>
-  /** Removes a message, for `/undo` and `/retry`. */
+  /** Removes a message and the facts that come from it, for `/undo` and `/retry`. */
   deleteMessage(id: string): Promise<void>
-  /** The newest `limit` messages before `before`, in ascending order. */
+  /** The newest `limit` messages before `before`, or the oldest `limit` after `after`; in ascending order. */
   messages(sessionId: string, page?: Page): Promise<readonly Message[]>
   countMessages(sessionId: string): Promise<number>
   spans(messageId: string): Promise<readonly Span[]>

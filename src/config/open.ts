@@ -6,6 +6,7 @@
 import { createMai, type Mai } from '../chat/mai.ts'
 import type { Plugin } from '../core/plugin.ts'
 import { compression } from '../plugins/compression/index.ts'
+import { ledger } from '../plugins/ledger/index.ts'
 import { llamacpp } from '../plugins/llamacpp/index.ts'
 import { lmstudio } from '../plugins/lmstudio/index.ts'
 import { logging } from '../plugins/logging/index.ts'
@@ -44,7 +45,7 @@ export async function openMai(options: OpenOptions = {}): Promise<Mai> {
 
 /** The set that runs without a configuration. */
 export function defaultPlugins(verbose: boolean): Plugin[] {
-  return [logging({ verbose }), store(), resources(), switching(), compression(), lmstudio(), llamacpp()]
+  return [logging({ verbose }), store(), resources(), switching(), compression(), ledger(), lmstudio(), llamacpp()]
 }
 
 /**

@@ -120,11 +120,12 @@ export function conversations(database: Database): Conversations {
 
     deleteMessage: (id) =>
       database.write('disk', (db) => {
-        const session = db.get<{ session: number }>('SELECT session FROM messages WHERE id = ?', [id])?.session
-        if (session === undefined) return
-        db.run('DELETE FROM messages WHERE id = ?', [id])
+        const found = db.get<{ seq: number; session: number }>('SELECT seq, session FROM messages WHERE id = ?', [id])
+        if (found === undefined) return
+        const { seq, session } = found
+        db.run('DELETE FROM messages WHERE seq = ?', [seq])
         // A fact from this message goes with it.
-        db.run('DELETE FROM ledger WHERE session = ? AND EXISTS (SELECT 1 FROM json_each(sources) WHERE value = ?)', [session, id])
+        db.run('DELETE FROM ledger WHERE session = ? AND EXISTS (SELECT 1 FROM json_each(sources) WHERE value = ?)', [session, seq])
         db.run(
           `UPDATE sessions SET message_count = message_count - 1,
              updated_at = coalesce((SELECT time FROM messages WHERE session = num ORDER BY seq DESC LIMIT 1), created_at)
@@ -133,17 +134,16 @@ export function conversations(database: Database): Conversations {
         )
       }),
 
-    messages: (sessionId, { limit, before } = {}) =>
-      database.read((db) =>
-        db
-          .all<MessageRow>(
-            `SELECT ${MESSAGE_COLUMNS} FROM sessions s JOIN messages m ON m.session = s.num
-             WHERE s.id = ? AND m.seq < ? ORDER BY m.seq DESC LIMIT ?`,
-            [sessionId, before ?? Number.MAX_SAFE_INTEGER, rowLimit(limit)],
-          )
-          .reverse()
-          .map(toMessage),
-      ),
+    messages: (sessionId, { limit, before, after } = {}) =>
+      database.read((db) => {
+        const newest = after === undefined
+        const rows = db.all<MessageRow>(
+          `SELECT ${MESSAGE_COLUMNS} FROM sessions s JOIN messages m ON m.session = s.num
+           WHERE s.id = ? AND m.seq > ? AND m.seq < ? ORDER BY m.seq ${newest ? 'DESC' : 'ASC'} LIMIT ?`,
+          [sessionId, after ?? -1, before ?? Number.MAX_SAFE_INTEGER, rowLimit(limit)],
+        )
+        return (newest ? rows.reverse() : rows).map(toMessage)
+      }),
 
     countMessages: (sessionId) => database.read((db) => sessionOf(db, sessionId)?.messageCount ?? 0),
 
@@ -191,6 +191,6 @@ function sessionOf(db: Connection, id: string): Session | undefined {
   return db.get<Session>(`SELECT ${SESSION_COLUMNS} FROM sessions WHERE id = ?`, [id])
 }
 
-function missing(sessionId: string): never {
+export function missing(sessionId: string): never {
   throw chatErrors.unknownSession(sessionId, [])
 }

@@ -94,6 +94,11 @@ CREATE TABLE models (
 -- Messages that are stored and not yet in messages_fts.
 CREATE TABLE unindexed (seq INTEGER PRIMARY KEY REFERENCES messages (seq) ON DELETE CASCADE);
 `,
+  `
+-- Who noted a fact, and up to which message a session has been looked at.
+ALTER TABLE ledger ADD COLUMN model TEXT NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN ledger_through INTEGER NOT NULL DEFAULT 0;
+`,
 ]
 
 /**

@@ -8,6 +8,7 @@ import type { Store } from '../../chat/store.ts'
 import { conversations, removeDeleted } from './conversations.ts'
 import { Database, type DatabaseOptions } from './database.ts'
 import { indexMessages } from './indexing.ts'
+import { ledger } from './ledger.ts'
 import { log, pruneLog } from './log.ts'
 import { type Processes, systemProcesses } from './processes.ts'
 import { search } from './search.ts'
@@ -85,6 +86,7 @@ export function createStore(options: StoreOptions): OpenStore {
       return stored
     },
     ...search(database, failed),
+    ...ledger(database),
     ...log(database, now),
     ...shared(
       database,

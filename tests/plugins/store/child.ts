@@ -12,7 +12,10 @@ const store = createStore({ file, ownFolder: false })
 const say = (line: string): void => void fs.writeSync(1, `${line}\n`)
 
 switch (action) {
-  /** Writes messages for ever; says each id once it is acknowledged. */
+  /**
+   * Writes of every kind for ever; says each once it is acknowledged: a message with its span, a record, a fact, a figure,
+   * and now and then that a message was taken back.
+   */
   case 'write-for-ever': {
     await store.createSession({ id: 's', title: 'Work', time: 1 })
     for (let index = 0; ; index++) {
@@ -22,8 +25,16 @@ switch (action) {
         { id, sessionId: 's', turnId: id, role: 'user', parts: [{ type: 'text', text }], time: index, complete: true },
         [{ start: 0, end: text.length, model: 'x/y', reason: 'test' }],
       )
+      say(`message ${id}`)
       await store.appendRecord({ run: who, time: index, type: 'pin.changed', payload: { model: id } })
-      say(id)
+      say(`record ${id}`)
+      await store.changeLedger('s', { add: [{ text: id, sources: [id], model: 'x/y', time: index }] })
+      say(`fact ${id}`)
+      await store.learn('x/y', { [who]: index })
+      if (index % 5 !== 4) continue
+      say(`undoing ${id}`)
+      await store.deleteMessage(id)
+      say(`undone ${id}`)
     }
   }
   /** Writes for a time in ms; says how many it wrote. */

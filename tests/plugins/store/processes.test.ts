@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import path from 'node:path'
 import { performance } from 'node:perf_hooks'
-import { createInterface } from 'node:readline'
 import { describe, expect, it, vi } from 'vitest'
 import type { Lease } from '../../../src/chat/store.ts'
 import { type Processes, systemProcesses } from '../../../src/plugins/store/processes.ts'
@@ -9,49 +8,6 @@ import { Connection } from '../../../src/plugins/store/sqlite.ts'
 import { message, openStore, outputOf, startChild, temporaryFile, temporaryFolder } from './harness.ts'
 
 describe('several processes on one store', () => {
-  it('lose nothing that was acknowledged when a writer is killed, twenty times', { timeout: 180_000 }, async () => {
-    const file = await temporaryFile()
-    const acknowledged: string[] = []
-    for (let round = 0; round < 20; round++) {
-      const child = startChild('write-for-ever', file, `r${round}`)
-      const ended = once(child, 'close')
-      if (!child.stdout) throw new Error('no output')
-      const lines = createInterface({ input: child.stdout })
-      let left = 5 + round * 7
-      lines.on('line', (id) => {
-        acknowledged.push(id)
-        if (--left === 0) child.kill('SIGKILL')
-      })
-      await ended
-    }
-    const store = await openStore({ file })
-    const stored = new Set((await store.messages('s')).map(({ id }) => id))
-    expect(acknowledged.length).toBeGreaterThan(1000)
-    expect(acknowledged.filter((id) => !stored.has(id))).toEqual([])
-    expect(await store.countMessages('s')).toBe(stored.size)
-    const recorded = new Set((await store.records({ type: 'pin.changed' })).map(({ payload }) => JSON.stringify(payload)))
-    expect(acknowledged.filter((id) => !recorded.has(JSON.stringify({ model: id })))).toEqual([])
-    const last = acknowledged.at(-1) ?? ''
-    expect(await store.spans(last)).toHaveLength(1)
-    expect((await store.search(last, { limit: 1000 })).some(({ message: { id } }) => id === last)).toBe(true)
-    console.info(`kill -9 twenty times: ${acknowledged.length} acknowledged, 0 lost`)
-  })
-
-  it('write at once without losing anything or failing', { timeout: 120_000 }, async () => {
-    const file = await temporaryFile()
-    const outputs = ['a', 'b'].map((who) => outputOf(startChild('write-for', file, who, '3000')))
-    const written = (await Promise.all(outputs)).map(Number)
-    const store = await openStore({ file })
-    const ids = new Set((await store.messages('s')).map(({ id }) => id))
-    for (const [index, who] of ['a', 'b'].entries()) {
-      expect(written[index]).toBeGreaterThan(0)
-      for (let each = 0; each < (written[index] ?? 0); each++) expect(ids.has(`${who}-${each}`)).toBe(true)
-    }
-    expect(ids.size).toBe((written[0] ?? 0) + (written[1] ?? 0))
-    expect(await store.records()).toHaveLength(ids.size)
-    console.info(`two writers, 3 s: ${written.join(' + ')} messages and as many records`)
-  })
-
   it('open a new store at once, ten of them', { timeout: 120_000 }, async () => {
     const file = path.join(await temporaryFolder(), 'new', 'mai.db')
     const names = Array.from({ length: 10 }, (_, index) => `p${index}`)
