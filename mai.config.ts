@@ -6,6 +6,7 @@ import { lmstudio } from 'mai/plugins/lmstudio'
 import { logging } from 'mai/plugins/logging'
 import { resources } from 'mai/plugins/resources'
 import { store } from 'mai/plugins/store'
+import { struggle } from 'mai/plugins/struggle'
 import { switching } from 'mai/plugins/switching'
 
 export default defineConfig({
@@ -17,6 +18,8 @@ export default defineConfig({
     resources({ intervalMs: 2000 }),
     // At most one unforced switch in 30 s; up again after five calm minutes.
     switching({ dwellMs: 30_000, upgradeAfterMs: 300_000 }),
+    // What counts as a lost answer; loop: false switches a detector off.
+    struggle({ stall: { gapMs: 15_000 } }),
     // Condense from 70 % of the window.
     compression({ condenseAt: 0.7 }),
     // Found by itself; baseUrl: 'ws://127.0.0.1:1234' fixes the address.
