@@ -7,6 +7,7 @@ import { lmstudio } from 'mai/plugins/lmstudio'
 import { logging } from 'mai/plugins/logging'
 import { resources } from 'mai/plugins/resources'
 import { store } from 'mai/plugins/store'
+import { struggle } from 'mai/plugins/struggle'
 import { switching } from 'mai/plugins/switching'
 
 export default defineConfig({
@@ -18,6 +19,8 @@ export default defineConfig({
     resources({ intervalMs: 2000 }),
     // At most one unforced switch in 30 s; up again after five calm minutes.
     switching({ dwellMs: 30_000, upgradeAfterMs: 300_000 }),
+    // What counts as a lost answer; loop: false switches a detector off.
+    struggle({ stall: { gapMs: 15_000 } }),
     // Condense from 70 % of the window.
     compression({ condenseAt: 0.7 }),
     // Notes facts of long conversations when nobody waits; disable: ['ledger'] takes it out.

@@ -37,7 +37,13 @@ export type FinishReason =
 
 /** A piece of an answer, in order. `tokens` are the model's. */
 export type GenerationPiece =
-  | { readonly type: 'text'; readonly text: string; readonly tokens: number }
+  | {
+      readonly type: 'text'
+      readonly text: string
+      readonly tokens: number
+      /** Natural log-probability of each token, where the engine tells. */
+      readonly logProbabilities?: readonly number[]
+    }
   | { readonly type: 'reasoning'; readonly text: string; readonly tokens: number }
   | { readonly type: 'tool-call'; readonly callId: string; readonly name: string; readonly arguments: string }
   /** Share of the prompt that has been read, 0 to 1. */

@@ -8,7 +8,7 @@ import type { Backend, FinishReason, GenerateRequest, GenerationPiece, Usage } f
 import { backendError, traitsOf } from './failure.ts'
 import { Gate } from './gate.ts'
 import type { StruggleKind } from './policy.ts'
-import type { AnswerStart, Watcher } from './watcher.ts'
+import type { AnswerStart, PieceFacts, Watcher } from './watcher.ts'
 
 /** How often silence is measured, in ms. */
 const TICK_MS = 250
@@ -71,20 +71,30 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   let prefill = 0
   let over = false
 
+  /** Reasoning and the like: no text to judge, but no silence either. */
+  const alive = (facts: PieceFacts): void => {
+    lastAt = now()
+    input.release(gate.alive(lastAt, facts))
+    if (gate.struggle) stop.abort()
+  }
   const sink = (piece: GenerationPiece): void => {
     if (over) return
     if (piece.type === 'prefill') {
       // Only progress counts as life: a server that repeats the same figure is silent.
-      if (piece.fraction > prefill) lastAt = now()
+      if (piece.fraction > prefill) alive({ tokens: 0 })
       prefill = Math.max(prefill, piece.fraction)
       return
     }
-    lastAt = now()
-    firstAt ??= lastAt
-    if (piece.type === 'tool-call') return
+    firstAt ??= now()
+    if (piece.type === 'tool-call') return alive({ tokens: 0, toolCall: true })
     completionTokens += piece.tokens
-    if (piece.type === 'reasoning') return input.reasoning(piece.text)
-    input.release(gate.push(piece.text, lastAt))
+    if (piece.type === 'reasoning') {
+      alive({ tokens: piece.tokens })
+      return input.reasoning(piece.text)
+    }
+    lastAt = now()
+    const { tokens, logProbabilities } = piece
+    input.release(gate.push(piece.text, lastAt, { tokens, logProbabilities }))
     if (gate.struggle) stop.abort()
   }
   const tick = setInterval(() => {

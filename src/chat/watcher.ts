@@ -27,9 +27,20 @@ export interface AnswerStart {
   readonly time: number
 }
 
+/** What else is known of a piece. */
+export interface PieceFacts {
+  /** The model's tokens; 0 for progress of the prompt and for a call of a tool. */
+  readonly tokens: number
+  /** Natural log-probabilities of these tokens, where the backend gives them. */
+  readonly logProbabilities?: readonly number[] | undefined
+  readonly toolCall?: boolean | undefined
+}
+
 /** Watches one attempt at an answer. `now` is epoch ms. */
 export interface AnswerWatch {
-  push(text: string, now: number): Verdict
+  push(text: string, now: number, facts?: PieceFacts): Verdict
+  /** Content came that is no text of the answer: reasoning, a call of a tool, progress of the prompt. */
+  alive?(now: number, facts: PieceFacts): Verdict
   tick(now: number): Verdict
   end(finish: FinishReason, now: number): Verdict
 }

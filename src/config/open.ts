@@ -12,6 +12,7 @@ import { lmstudio } from '../plugins/lmstudio/index.ts'
 import { logging } from '../plugins/logging/index.ts'
 import { resources } from '../plugins/resources/index.ts'
 import { store } from '../plugins/store/index.ts'
+import { struggle } from '../plugins/struggle/index.ts'
 import { switching } from '../plugins/switching/index.ts'
 import { blockingTwin } from './blocking.ts'
 import { configErrors } from './errors.ts'
@@ -45,7 +46,7 @@ export async function openMai(options: OpenOptions = {}): Promise<Mai> {
 
 /** The set that runs without a configuration. */
 export function defaultPlugins(verbose: boolean): Plugin[] {
-  return [logging({ verbose }), store(), resources(), switching(), compression(), ledger(), lmstudio(), llamacpp()]
+  return [logging({ verbose }), store(), resources(), switching(), struggle(), compression(), ledger(), lmstudio(), llamacpp()]
 }
 
 /**

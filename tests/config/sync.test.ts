@@ -25,7 +25,9 @@ beforeAll(async () => {
         key: 'echo',
         answer: (_, messages) => {
           const asked = messages?.filter(({ role }) => role === 'user').map(({ text }) => text) ?? []
-          return asked.at(-1) === 'slow' ? 'word '.repeat(10_000) : `You said ${asked.join(' and ')}.`
+          return asked.at(-1) === 'slow'
+            ? Array.from({ length: 10_000 }, (_, n) => `word${n} `).join('')
+            : `You said ${asked.join(' and ')}.`
         },
         pace: { perSecond: 200 },
       }),

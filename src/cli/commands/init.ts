@@ -6,6 +6,7 @@ import { MaiCommand } from '../base.ts'
 const EXAMPLE = `import { defineConfig } from 'mai'
 // import { lmstudio } from 'mai/plugins/lmstudio'
 // import { llamacpp } from 'mai/plugins/llamacpp'
+// import { struggle } from 'mai/plugins/struggle'
 // import { switching } from 'mai/plugins/switching'
 
 // The default set runs underneath; a plugin here replaces the default one of its name or slot.
@@ -14,6 +15,7 @@ export default defineConfig({
     // lmstudio({ baseUrl: 'ws://127.0.0.1:1234' }),
     // llamacpp({ paths: ['~/models'] }),
     // switching({ dwellMs: 30_000 }),
+    // struggle({ stall: { gapMs: 60_000 } }),
   ],
   // By model key, by id, or '*' for all.
   models: { '*': {} },

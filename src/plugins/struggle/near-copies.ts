@@ -1,0 +1,121 @@
+/**
+ * Follows text that repeats itself with small changes: each unit is held against the copy before, and the place is found
+ * again after a word that was changed, put in or left out.
+ *
+ * @module
+ */
+import { NUMBER } from './lexer.ts'
+import type { RecentUnits } from './recent-units.ts'
+
+/** A run this long, in units, starts a track, and one this long finds the place again. */
+const SEED_RUN = 5
+const RESUME_RUN = 3
+/** Units, and share of the period, by which a copy may be longer or shorter than the one before. */
+const DRIFT_UNITS = 8
+const DRIFT_SHARE = 0.25
+/** Units in a row, and share of the period, that may differ before the track is lost. */
+const LOST_UNITS = 6
+const LOST_SHARE = 0.5
+/** Share of a copy that must equal the one before. */
+const LIKE_SHARE = 0.5
+/** A number that changes is half a difference: counting is what noisy loops do, and what tables do. */
+const NUMBER_WEIGHT = 0.5
+/** Shortest copy, in units. */
+const SHORTEST = 3
+
+/** Tracks one repetition; positions are units. */
+export class NearCopies {
+  /** Copies in a row that are like the one before, the first one included; 0 without a track. */
+  copies = 0
+  /** Length of the last whole copy, in units. */
+  period = 0
+  /** The first unit of the copy that is being written. */
+  copyStart = 0
+  readonly #recent: RecentUnits
+  readonly #maxPeriod: number
+  /** The unit of the copy before that the next unit should equal. */
+  #expected = -1
+  #copyAlike = 0
+  /** Units in a row that differ. */
+  #differing = 0
+  #alike = 0
+  #units = 0
+
+  constructor(recent: RecentUnits, maxPeriod: number) {
+    this.#recent = recent
+    this.#maxPeriod = maxPeriod
+  }
+
+  /** Share of all units of the track that equal the copy before, 0 to 1. */
+  get likeness(): number {
+    return this.#units === 0 ? 0 : this.#alike / this.#units
+  }
+
+  /** Units of the track, the first copy not counted. */
+  get units(): number {
+    return this.#units
+  }
+
+  /** Looks at the unit that was added last. */
+  add(): void {
+    const recent = this.#recent
+    const at = recent.count - 1
+    if (this.copies === 0) {
+      if (recent.run >= SEED_RUN && recent.period <= this.#maxPeriod) this.#seed(at)
+      return
+    }
+    this.#units++
+    if (recent.hashAt(this.#expected) === recent.hashAt(at)) {
+      this.#count(1)
+      this.#differing = 0
+    } else {
+      if (recent.kindAt(at) === NUMBER && recent.kindAt(this.#expected) === NUMBER) this.#count(NUMBER_WEIGHT)
+      this.#differing++
+    }
+    this.#expected++
+    if (this.#differing > 0) this.#resume(at)
+    if (this.#expected >= this.copyStart) this.#endCopy(at)
+    else if (this.#differing > Math.max(LOST_UNITS, this.period * LOST_SHARE)) this.copies = 0
+  }
+
+  #count(alike: number): void {
+    this.#alike += alike
+    this.#copyAlike += alike
+  }
+
+  #seed(at: number): void {
+    const { run, period } = this.#recent
+    this.period = period
+    // The first copy ended where the run began.
+    this.copyStart = at - run + 1
+    this.#expected = at + 1 - period
+    this.copies = 1
+    this.#alike = this.#units = this.#copyAlike = run
+    this.#differing = 0
+    if (this.#expected >= this.copyStart) this.#endCopy(at)
+  }
+
+  /** Out of step after a word more or less: a run beside the expected place shows where the copy goes on. */
+  #resume(at: number): void {
+    const { run, period } = this.#recent
+    const drift = Math.max(DRIFT_UNITS, this.period * DRIFT_SHARE)
+    if (run < RESUME_RUN || Math.abs(period - this.period) > drift || at + 1 - period === this.#expected) return
+    this.#expected = at + 1 - period
+    // The units of the run before this one were counted as differences.
+    this.#count(run - 1 < this.#differing ? run : this.#differing)
+    this.#differing = 0
+  }
+
+  /** The expected place has reached the copy that is being written: the next one begins. */
+  #endCopy(at: number): void {
+    const size = at + 1 - this.copyStart
+    if (size < SHORTEST || this.#copyAlike < LIKE_SHARE * size) {
+      this.copies = 0
+      return
+    }
+    this.copies++
+    this.period = size
+    this.copyStart = at + 1
+    this.#copyAlike = 0
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * The last units of a text, and how long each period has been repeating itself at its end.
+ *
+ * @module
+ */
+import { IDEOGRAPH, type UnitKind, WORD } from './lexer.ts'
+
+/** Units that are remembered; a power of two. */
+export const MEMORY = 2048
+const MASK = MEMORY - 1
+
+/** A ring of units with an index by hash. Positions count from the start of the text. */
+export class RecentUnits {
+  /** Units added so far; the last has position `count - 1`. */
+  count = 0
+  /** The period whose run is longest at the end, 0 for none; and that run, in units: each equals the unit one period before. */
+  period = 0
+  run = 0
+  readonly #hashes = new Int32Array(MEMORY)
+  readonly #kinds = new Uint8Array(MEMORY)
+  readonly #starts = new Float64Array(MEMORY)
+  readonly #follows = new Uint8Array(MEMORY)
+  #lastKind: UnitKind | 0 = 0
+  #lastEnd = 0
+  /** Position after that of the last unit in a bucket, and before it of the one before. */
+  readonly #heads = new Int32Array(MEMORY)
+  readonly #previous = new Int32Array(MEMORY)
+  readonly #maxPeriod: number
+  /** By period: the run that ended at unit `stamps[period]`. */
+  readonly #runs: Int32Array
+  readonly #stamps: Int32Array
+
+  constructor(maxPeriod: number) {
+    this.#maxPeriod = Math.min(maxPeriod, MEMORY / 2)
+    this.#runs = new Int32Array(this.#maxPeriod + 1)
+    this.#stamps = new Int32Array(this.#maxPeriod + 1).fill(-2)
+    this.#heads.fill(-1)
+  }
+
+  /** Visits only earlier units that are equal, so that ordinary text costs a few steps a unit. */
+  add(hash: number, kind: UnitKind, start: number, end: number): void {
+    const at = this.count++
+    const bucket = hash & MASK
+    const hashes = this.#hashes
+    const oldest = at - this.#maxPeriod
+    let period = 0
+    let longest = 0
+    for (let other = this.#heads[bucket] ?? -1; other >= oldest && other >= 0; other = this.#previous[other & MASK] ?? -1) {
+      if (hashes[other & MASK] !== hash) continue
+      const distance = at - other
+      const run = this.#stamps[distance] === at - 1 ? (this.#runs[distance] ?? 0) + 1 : 1
+      this.#runs[distance] = run
+      this.#stamps[distance] = at
+      if (run > longest) {
+        longest = run
+        period = distance
+      }
+    }
+    this.period = period
+    this.run = longest
+    const slot = at & MASK
+    hashes[slot] = hash
+    this.#kinds[slot] = kind
+    this.#starts[slot] = start
+    this.#follows[slot] = kind === this.#lastKind && isSpoken(kind, start - this.#lastEnd) ? 1 : 0
+    this.#lastKind = kind
+    this.#lastEnd = end
+    this.#previous[slot] = this.#heads[bucket] ?? -1
+    this.#heads[bucket] = at
+  }
+
+  /** Hash of the unit at a position that is still remembered. */
+  hashAt(position: number): number {
+    return this.#hashes[position & MASK] ?? 0
+  }
+
+  kindAt(position: number): UnitKind {
+    return (this.#kinds[position & MASK] ?? 0) as UnitKind
+  }
+
+  /** Whether it is a word that follows a word as in a sentence. */
+  followsAt(position: number): boolean {
+    return this.#follows[position & MASK] === 1
+  }
+
+  /** Where it starts, in UTF-16 units. */
+  startAt(position: number): number {
+    return this.#starts[position & MASK] ?? 0
+  }
+}
+
+/** Words of a sentence have one blank between them, or none in a script without spaces. */
+function isSpoken(kind: UnitKind, gap: number): boolean {
+  return (kind === WORD && gap === 1) || (kind === IDEOGRAPH && gap === 0)
+}
