@@ -52,6 +52,7 @@ export function select(state: SwitchingState, request: SelectionRequest, options
   if (best) {
     const current = serving.find((j) => j.candidate.model === request.current)
     if (!current || current === best) return decide(best.candidate, current ? 'still-best' : 'most-efficient', fitting)
+    if (best.candidate.model === state.rescuedFrom) return decide(best.candidate, 'recovered', fitting)
     if (request.time - state.switchedAt < options.dwellMs) return decide(current.candidate, 'dwell', fitting)
     const calmSince = Math.max(state.pressureAt, state.switchedAt)
     if (state.pressure !== 'normal' || request.time - calmSince < options.upgradeAfterMs)
