@@ -59,6 +59,11 @@ export class Catalogue {
     return found
   }
 
+  /** Whether a model may be chosen without being asked for: a remote one only where its configuration says so. */
+  allows(model: ModelInfo): boolean {
+    return !model.remote || (model.allowRemote ?? this.backendOf(model).allowRemote)
+  }
+
   /** Asks all backends; joins who is asking already, unless something has changed since they began. */
   refresh(): Promise<void> {
     const running = this.#refreshing

@@ -13,6 +13,8 @@ export interface FailureTraits {
   readonly transient: boolean
   /** Memory ran out, or an engine died as it does when memory runs out: shrink first. */
   readonly memory: boolean
+  /** Another endpoint with the same model may do better. */
+  readonly route: boolean
 }
 
 /** Codes that backends reject with. */
@@ -34,21 +36,21 @@ export type BackendErrorCode =
   | 'MAI_CONTEXT_OVERFLOW'
 
 const TRAITS: Readonly<Record<BackendErrorCode, FailureTraits>> = {
-  MAI_BACKEND_UNREACHABLE: { kind: 'backend-lost', transient: false, memory: false },
-  MAI_BACKEND_LOST: { kind: 'backend-lost', transient: true, memory: false },
-  MAI_BACKEND_TIMEOUT: { kind: 'stall', transient: false, memory: false },
-  MAI_BACKEND_ERROR: { kind: 'failed', transient: true, memory: false },
-  MAI_AUTH_REFUSED: { kind: 'failed', transient: false, memory: false },
-  MAI_RATE_LIMITED: { kind: 'failed', transient: true, memory: false },
-  MAI_REQUEST_INVALID: { kind: 'failed', transient: false, memory: false },
-  MAI_CONTENT_FILTERED: { kind: 'failed', transient: false, memory: false },
-  MAI_MODEL_NOT_FOUND: { kind: 'failed', transient: false, memory: false },
-  MAI_MODEL_UNLOADED: { kind: 'model-unloaded', transient: true, memory: false },
-  MAI_MODEL_CRASHED: { kind: 'crashed', transient: false, memory: true },
-  MAI_LOAD_REFUSED: { kind: 'load-failed', transient: false, memory: true },
-  MAI_LOAD_TIMEOUT: { kind: 'load-failed', transient: false, memory: false },
-  MAI_LOAD_FAILED: { kind: 'load-failed', transient: false, memory: false },
-  MAI_CONTEXT_OVERFLOW: { kind: 'context-full', transient: false, memory: false },
+  MAI_BACKEND_UNREACHABLE: { kind: 'backend-lost', transient: false, memory: false, route: true },
+  MAI_BACKEND_LOST: { kind: 'backend-lost', transient: true, memory: false, route: true },
+  MAI_BACKEND_TIMEOUT: { kind: 'stall', transient: false, memory: false, route: true },
+  MAI_BACKEND_ERROR: { kind: 'failed', transient: true, memory: false, route: true },
+  MAI_AUTH_REFUSED: { kind: 'failed', transient: false, memory: false, route: true },
+  MAI_RATE_LIMITED: { kind: 'failed', transient: true, memory: false, route: true },
+  MAI_REQUEST_INVALID: { kind: 'failed', transient: false, memory: false, route: false },
+  MAI_CONTENT_FILTERED: { kind: 'failed', transient: false, memory: false, route: false },
+  MAI_MODEL_NOT_FOUND: { kind: 'failed', transient: false, memory: false, route: true },
+  MAI_MODEL_UNLOADED: { kind: 'model-unloaded', transient: true, memory: false, route: false },
+  MAI_MODEL_CRASHED: { kind: 'crashed', transient: false, memory: true, route: false },
+  MAI_LOAD_REFUSED: { kind: 'load-failed', transient: false, memory: true, route: false },
+  MAI_LOAD_TIMEOUT: { kind: 'load-failed', transient: false, memory: false, route: false },
+  MAI_LOAD_FAILED: { kind: 'load-failed', transient: false, memory: false, route: false },
+  MAI_CONTEXT_OVERFLOW: { kind: 'context-full', transient: false, memory: false, route: false },
 }
 
 /** An error of a backend, with the cure that fits its code. `details.retryAfterMs` where a server named a wait. */
@@ -78,7 +80,7 @@ const CURES: Readonly<Record<BackendErrorCode, string>> = {
 export function traitsOf(error: unknown): FailureTraits {
   const traits: Readonly<Record<string, FailureTraits>> = TRAITS
   const known = isMaiError(error) ? traits[error.code] : undefined
-  return known ?? { kind: 'failed', transient: true, memory: false }
+  return known ?? { kind: 'failed', transient: true, memory: false, route: false }
 }
 
 /** Errors of the turn and of models, each with its cure. */

@@ -4,7 +4,8 @@
  * @module
  */
 import { type ErrorFact, toErrorFact } from '../core/errors.ts'
-import type { Backend, FinishReason, GenerateRequest, GenerationPiece, Usage } from './backend.ts'
+import type { Backend, FinishReason, GenerateRequest, GenerationPiece, GenerationResult, PieceSink, Usage } from './backend.ts'
+import { askForTheRest, Joint } from './continuation.ts'
 import { backendError, traitsOf } from './failure.ts'
 import { Gate } from './gate.ts'
 import type { StruggleKind } from './policy.ts'
@@ -42,6 +43,8 @@ export interface Trouble {
   readonly error: ErrorFact | undefined
   readonly transient: boolean
   readonly retryAfterMs: number | undefined
+  /** Whether the same model can now be reached another way than the one that failed. */
+  readonly anotherRoute: boolean
   readonly cause: unknown
 }
 
@@ -55,6 +58,14 @@ export interface GenerationOutcome {
   readonly trouble: Trouble | undefined
 }
 
+/**
+ * Longest wait for the first token, in ms: four times what reading the prompt should take.
+ * @param prefillPerSecond tokens/s that the model has shown here; undefined: as slow as it may be
+ */
+export function firstTokenLimit(leastMs: number, promptTokens: number, prefillPerSecond: number | undefined): number {
+  return Math.max(leastMs, (4 * promptTokens * 1000) / (prefillPerSecond ?? COLD_PREFILL))
+}
+
 /** Runs one attempt to its end. Never rejects: what goes wrong is `trouble`. */
 export async function runGeneration(input: GenerationInput): Promise<GenerationOutcome> {
   const { backend, request, now } = input
@@ -64,7 +75,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   const gate = new Gate(input.watchers, start, input.onWatcherBroken)
   const stop = new AbortController()
   const signal = AbortSignal.any([input.signal, stop.signal])
-  const firstLimit = Math.max(input.firstTokenMs, (4 * input.promptTokens * 1000) / COLD_PREFILL)
+  const firstLimit = firstTokenLimit(input.firstTokenMs, input.promptTokens, input.shown.prefillPerSecond)
   let completionTokens = 0
   let firstAt: number | undefined
   let lastAt = began
@@ -110,17 +121,19 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     over = true
     const ms = now() - began
     const used = usage ?? { promptTokens: input.promptTokens, completionTokens }
+    if (trouble?.error && traitsOf(trouble.cause).route && backend.anotherRoute?.(request.instance))
+      return { finish, usage: used, firstTokenMs: (firstAt ?? now()) - began, ms, trouble: { ...trouble, anotherRoute: true } }
     return { finish, usage: used, firstTokenMs: (firstAt ?? now()) - began, ms, trouble }
   }
   try {
-    const result = await settledAfter(backend.generate({ ...request, signal }, sink), signal)
+    const result = await settledAfter(generated(backend, { ...request, signal }, sink), signal)
     if (gate.struggle) return finished('failed', result?.usage, confirmed(gate, input))
     if (input.signal.aborted) return finished('cancelled', result?.usage, undefined)
     if (stop.signal.aborted) return finished('failed', result?.usage, troubleOf(stop.signal.reason))
     const finish = result?.finish ?? 'failed'
     input.release(gate.end(finish, now()))
     if (gate.struggle) return finished(finish, result?.usage, confirmed(gate, input))
-    return finished(finish, result?.usage, badEnd(finish, firstAt === undefined || (completionTokens === 0 && already === '')))
+    return finished(finish, result?.usage, badEnd(finish, completionTokens === 0 && already === ''))
   } catch (error) {
     input.release(gate.cut())
     if (input.signal.aborted) return finished('cancelled', undefined, undefined)
@@ -129,6 +142,16 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     over = true
     clearInterval(tick)
   }
+}
+
+/** One answer. What no engine takes up is asked for in words, and what it repeats is taken off. */
+async function generated(backend: Backend, request: GenerateRequest, sink: PieceSink): Promise<GenerationResult> {
+  const { continueFrom, ...fresh } = request
+  if (!continueFrom || backend.abilities.continuation !== 'none') return backend.generate(request, sink)
+  const joint = new Joint(continueFrom, sink)
+  const result = await backend.generate({ ...fresh, messages: askForTheRest(request.messages, continueFrom) }, joint.sink)
+  joint.end(result.finish)
+  return result
 }
 
 /** The result, or undefined when the backend does not settle in time after an abort. */
@@ -154,7 +177,7 @@ async function settledAfter<T>(work: Promise<T>, signal: AbortSignal): Promise<T
 function confirmed(gate: Gate, input: GenerationInput): Trouble {
   input.release(gate.cut())
   const { kind, evidence } = gate.struggle ?? { kind: 'failed', evidence: '' }
-  return { kind, evidence, error: undefined, transient: false, retryAfterMs: undefined, cause: undefined }
+  return { kind, evidence, error: undefined, transient: false, retryAfterMs: undefined, anotherRoute: false, cause: undefined }
 }
 
 /** Ends that are struggles, not successes. */
@@ -165,6 +188,7 @@ function badEnd(finish: FinishReason, empty: boolean): Trouble | undefined {
     error: undefined,
     transient,
     retryAfterMs: undefined,
+    anotherRoute: false,
     cause: undefined,
   })
   if (finish === 'context-full') return trouble('context-full', 'the window is full', false)
@@ -180,5 +204,6 @@ function troubleOf(error: unknown): Trouble {
   const details = typeof error === 'object' && error !== null && 'details' in error ? error.details : undefined
   const wait = typeof details === 'object' && details !== null && 'retryAfterMs' in details ? details.retryAfterMs : undefined
   const fact = toErrorFact(error)
-  return { kind, evidence: fact.code, error: fact, transient, retryAfterMs: typeof wait === 'number' ? wait : undefined, cause: error }
+  const retryAfterMs = typeof wait === 'number' ? wait : undefined
+  return { kind, evidence: fact.code, error: fact, transient, retryAfterMs, anotherRoute: false, cause: error }
 }

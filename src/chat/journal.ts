@@ -9,6 +9,7 @@ import { toErrorFact } from '../core/errors.ts'
 import type { PluginContext } from '../core/plugin.ts'
 import type {
   Decision,
+  OpenCircuit,
   PolicyRecords,
   RecordedEvent,
   RecordType,
@@ -89,6 +90,11 @@ export class Journal {
     })
   }
 
+  /** The policy's open circuits. */
+  circuits(): Promise<readonly OpenCircuit[]> {
+    return this.#inOrder(async () => this.#openCircuits())
+  }
+
   /** Resolves when everything recorded so far is written. */
   async settled(): Promise<void> {
     await this.#tail
@@ -135,7 +141,9 @@ export class Journal {
       this.#report(`recording ${type}`, error)
     }
     // Type and payload belong together by the signature; the union cannot express it.
+    const before = this.#openCircuits()
     this.#fold({ seq, run: this.#run, time, type, payload } as RecordedEvent)
+    this.#stateCircuits(before, this.#openCircuits())
     if (++this.#sinceSnapshot < SNAPSHOT_EVERY || seq === 0) return
     this.#sinceSnapshot = 0
     const { name, version } = this.#policy
@@ -150,6 +158,21 @@ export class Journal {
       () => this.#policy.reduce(this.#state, event),
       () => this.#state,
     )
+  }
+
+  #openCircuits(): readonly OpenCircuit[] {
+    return this.#asking(
+      'openCircuits',
+      () => this.#policy.openCircuits?.(this.#state) ?? [],
+      () => [],
+    )
+  }
+
+  /** What the fold changed, as facts. */
+  #stateCircuits(before: readonly OpenCircuit[], after: readonly OpenCircuit[]): void {
+    const had = (circuits: readonly OpenCircuit[], model: string): boolean => circuits.some((circuit) => circuit.model === model)
+    for (const { model, reason } of after) if (!had(before, model)) this.#ctx.emit('circuit.opened', { model, reason })
+    for (const { model } of before) if (!had(after, model)) this.#ctx.emit('circuit.closed', { model })
   }
 
   #asking<T>(what: string, ask: () => T, otherwise: () => T): T {

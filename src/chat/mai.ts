@@ -204,6 +204,7 @@ export class Mai implements AsyncDisposable {
       backends: this.models.backends(),
       loaded,
       leases: await this.store.leases(),
+      circuits: await this.models.circuits(),
       store: { location: this.store.location, sessions: sessions.length },
     }
   }

@@ -9,7 +9,7 @@ import { Background } from './background.ts'
 import { Catalogue } from './catalogue.ts'
 import { Journal } from './journal.ts'
 import type { LoadedInstance, MemoryEstimate, ModelInfo, ModelKey } from './model.ts'
-import type { Decision, Needs, SelectionRequest } from './policy.ts'
+import type { Decision, Needs, OpenCircuit, SelectionRequest } from './policy.ts'
 import type { Reply } from './reply.ts'
 import { Residency } from './residency.ts'
 import type { MaiSettings, TurnSettings } from './settings.ts'
@@ -227,6 +227,11 @@ export class ModelManager {
     return { model, instance, decision, pinned, resources: this.#ctx.use('resources').latest() }
   }
 
+  /** Models that rest after failures. */
+  circuits(): Promise<readonly OpenCircuit[]> {
+    return this.#journal.circuits()
+  }
+
   /** The model in use; no I/O. */
   get current(): ModelKey | undefined {
     return this.#current
@@ -242,7 +247,6 @@ export class ModelManager {
   async #question(purpose: SelectionRequest['purpose'], needs: Needs, about: Partial<SelectionRequest>): Promise<SelectionRequest> {
     await this.#readPin()
     const models = this.#catalogue.models
-    const remoteAllowed = new Map(this.#ctx.all('backend').map((b) => [b.name, !b.remote || b.allowRemote]))
     return {
       time: this.#now(),
       purpose,
@@ -256,7 +260,8 @@ export class ModelManager {
         models,
         settings: this.#settings.models ?? {},
         needs,
-        allowed: (model) => remoteAllowed.get(model.backend) ?? false,
+        allowed: (model) => this.#catalogue.allows(model),
+        loads: (model) => this.#catalogue.backendOf(model).abilities.loads,
         unloadable: this.#residency.unloadable(),
         estimates: this.#estimates,
       }),

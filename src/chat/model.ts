@@ -32,6 +32,10 @@ export interface ModelInfo {
   readonly name: string
   /** Whether its endpoint is another machine. */
   readonly remote: boolean
+  /** Whether a remote one may be chosen by itself; default: as its backend says. */
+  readonly allowRemote?: boolean
+  /** Quality prior where the size is unknown, about billions of parameters. */
+  readonly quality?: number | undefined
   readonly sizeBytes: number | undefined
   /** Number of parameters. */
   readonly parameters: number | undefined

@@ -117,8 +117,19 @@ export interface StruggleRequest {
   readonly releasedChars: number
   /** Models that have not failed in this turn. */
   readonly alternatives: number
+  /** Whether the same model can now be reached another way than the one that failed. */
+  readonly anotherRoute?: boolean
   /** A random share, 0 to 1, for jitter: part of the question, so that the answer replays. */
   readonly random: number
+}
+
+/** A model that rests after failures. */
+export interface OpenCircuit {
+  readonly model: ModelKey
+  /** Code of the failure that opened it. */
+  readonly reason: string
+  /** Epoch ms. */
+  readonly since: number
 }
 
 /** What to do about it. */
@@ -182,4 +193,6 @@ export interface SwitchingPolicy<State = unknown> {
   reduce(state: State, event: RecordedEvent): State
   select(state: State, request: SelectionRequest): Decision
   onStruggle(state: State, request: StruggleRequest): StruggleDecision
+  /** The circuits that are open, for events and the status. Default: it has none. */
+  openCircuits?(state: State): readonly OpenCircuit[]
 }

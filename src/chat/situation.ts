@@ -9,6 +9,7 @@ import type { Candidate, Needs } from './policy.ts'
 
 /** Window that a model is loaded with when nothing else is said, in tokens: room for a conversation, modest in memory. */
 const DEFAULT_CONTEXT = 8192
+const NO_MEMORY: MemoryEstimate = { weightsBytes: 0, kvBytes: 0, computeBytes: 0, totalBytes: 0, source: 'backend', confidence: 1 }
 
 /** What the configuration says about a model: by key over by id over `'*'`. */
 export function settingsFor(model: ModelInfo, all: Readonly<Record<string, ModelSettings>>): ModelSettings {
@@ -45,6 +46,8 @@ export interface SituationInput {
   readonly needs: Needs
   /** Whether a backend's models may be chosen without being asked for. */
   readonly allowed: (model: ModelInfo) => boolean
+  /** Whether Mai loads it; what another program holds takes nothing of what is free. Default: it does. */
+  readonly loads?: (model: ModelInfo) => boolean
   /** Instances that Mai may unload: its own, idle, and not kept. */
   readonly unloadable: ReadonlySet<string>
   /** Backends' own estimates, by `key@context`. */
@@ -69,12 +72,12 @@ export function candidates(input: SituationInput): Candidate[] {
       sizeBytes: model.sizeBytes,
       parameters: model.parameters,
       quantisationBits: model.quantisation?.bits,
-      quality: settings.quality,
+      quality: settings.quality ?? model.quality,
       maxContextLength: model.maxContextLength,
       abilities: model.abilities,
       loadedContextLength: loaded?.contextLength,
       plannedContextLength,
-      memory: memoryOf(model, plannedContextLength, input.estimates),
+      memory: input.loads?.(model) === false ? NO_MEMORY : memoryOf(model, plannedContextLength, input.estimates),
       reclaimableBytes,
     }
   })

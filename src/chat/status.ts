@@ -5,7 +5,7 @@
  */
 import type { ErrorFact } from '../core/errors.ts'
 import type { LoadedInstance, ModelInfo, ModelKey } from './model.ts'
-import type { Decision } from './policy.ts'
+import type { Decision, OpenCircuit } from './policy.ts'
 import type { ResourceSample } from './resources.ts'
 import type { Lease } from './store.ts'
 
@@ -59,5 +59,7 @@ export interface SystemStatus extends CurrentModelStatus {
   readonly backends: readonly BackendStatus[]
   readonly loaded: readonly LoadedInstance[]
   readonly leases: readonly Lease[]
+  /** Models that rest after failures. */
+  readonly circuits: readonly OpenCircuit[]
   readonly store: { readonly location: string; readonly sessions: number }
 }

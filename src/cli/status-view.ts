@@ -31,6 +31,7 @@ export function statusLines(status: SystemStatus): string[] {
   const rows: (readonly [string, string])[] = [
     ['model', `${status.model ?? 'none'}${reason ? ` (${reason})` : ''}${status.pinned ? `, pinned ${status.pinned}` : ''}`],
     ...excluded.map((c) => ['', `${c.model}: ${c.excluded}`] as const),
+    ...status.circuits.map((circuit) => ['resting', `${circuit.model}: ${circuit.reason}`] as const),
     ['loaded', status.loaded.map((i) => `${i.model} (${i.contextLength} tokens)`).join(', ') || 'nothing'],
     ['memory', `${used(memory.totalBytes - memory.availableBytes, memory.totalBytes)}, ${level}`],
     ...gpus.map((gpu) => ['gpu', `${used(gpu.totalBytes - gpu.freeBytes, gpu.totalBytes)}, ${gpu.name}`] as const),

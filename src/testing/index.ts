@@ -8,6 +8,8 @@ export { type RecitingModel, type RecitingModelOptions, writeRecitingModel } fro
 export { type LlamaEngineOptions, llamaEngine } from './llama-engine.ts'
 export * from './lmstudio-server/faults.ts'
 export * from './lmstudio-server/server.ts'
+export * from './openai-server/faults.ts'
+export * from './openai-server/server.ts'
 export * from './resource-trace.ts'
 export { type ScriptedBackend, type ScriptedCalls, type ScriptedModel, scriptedBackend } from './scripted-backend.ts'
 export * from './scripted-engine.ts'

@@ -7,9 +7,10 @@
 import { z } from 'zod'
 import type { SwitchingPolicy } from '../../chat/policy.ts'
 import { definePlugin, type PluginFactory } from '../../core/plugin.ts'
+import { openCircuits } from './circuit.ts'
 import { type SwitchingOptions, select } from './select.ts'
 import { INITIAL, reduce, type SwitchingState } from './state.ts'
-import { onStruggle } from './struggle.ts'
+import { onStruggle, type StruggleOptions } from './struggle.ts'
 
 /** Options of `switching()`. */
 export interface SwitchingInput {
@@ -17,24 +18,28 @@ export interface SwitchingInput {
   readonly upgradeAfterMs?: number | undefined
   readonly headroom?: number | undefined
   readonly cooldownMs?: number | undefined
+  /** Ask another model what a provider's content filter refused. Default false. */
+  readonly failOverContentFilter?: boolean | undefined
 }
 
-const options: z.ZodType<SwitchingOptions, SwitchingInput> = z.strictObject({
+const options: z.ZodType<SwitchingOptions & StruggleOptions, SwitchingInput> = z.strictObject({
   dwellMs: z.number().nonnegative().default(30_000),
   upgradeAfterMs: z.number().nonnegative().default(300_000),
   headroom: z.number().min(0).max(1).default(0.2),
   cooldownMs: z.number().nonnegative().default(30_000),
+  failOverContentFilter: z.boolean().default(false),
 })
 
 /** The policy itself, for simulations and tests. */
-export function switchingPolicy(settings: SwitchingOptions): SwitchingPolicy<SwitchingState> {
+export function switchingPolicy(settings: SwitchingOptions & Partial<StruggleOptions>): SwitchingPolicy<SwitchingState> {
   return {
     name: 'switching',
-    version: 1,
+    version: 2,
     initial: () => INITIAL,
     reduce,
     select: (state, request) => select(state, request, settings),
-    onStruggle: (_, request) => onStruggle(request),
+    onStruggle: (_, request) => onStruggle(request, { failOverContentFilter: false, ...settings }),
+    openCircuits: (state) => openCircuits(state.circuits),
   }
 }
 

@@ -32,7 +32,8 @@ export function select(state: SwitchingState, request: SelectionRequest, options
     score: Math.round(value * 1000) / 1000,
     ...(excluded === undefined ? {} : { excluded }),
   }))
-  const serving = judged.filter((j) => j.excluded === undefined).sort((a, b) => b.score - a.score || order(a.candidate, b.candidate))
+  // Ties keep the order of the configuration, which is part of the question.
+  const serving = judged.filter((j) => j.excluded === undefined).sort((a, b) => b.score - a.score)
   const decide = (chosen: Candidate | undefined, reason: string, rest: readonly Candidate[]): Decision => ({
     model: chosen?.model,
     contextLength: chosen?.plannedContextLength ?? 0,
@@ -51,6 +52,7 @@ export function select(state: SwitchingState, request: SelectionRequest, options
   if (best) {
     const current = serving.find((j) => j.candidate.model === request.current)
     if (!current || current === best) return decide(best.candidate, current ? 'still-best' : 'most-efficient', fitting)
+    if (best.candidate.model === state.rescuedFrom) return decide(best.candidate, 'recovered', fitting)
     if (request.time - state.switchedAt < options.dwellMs) return decide(current.candidate, 'dwell', fitting)
     const calmSince = Math.max(state.pressureAt, state.switchedAt)
     if (state.pressure !== 'normal' || request.time - calmSince < options.upgradeAfterMs)
@@ -61,13 +63,8 @@ export function select(state: SwitchingState, request: SelectionRequest, options
   const smallest = judged
     .filter((j) => j.excluded === 'memory' || j.excluded === 'circuit')
     .map((j) => j.candidate)
-    .sort((a, b) => a.memory.totalBytes - b.memory.totalBytes || order(a, b))
+    .sort((a, b) => a.memory.totalBytes - b.memory.totalBytes)
   return decide(smallest[0], smallest.length > 0 ? 'smallest' : 'none', smallest)
-}
-
-/** Ties go by name, so that the same log gives the same choice. */
-function order(a: Candidate, b: Candidate): number {
-  return a.model < b.model ? -1 : a.model > b.model ? 1 : 0
 }
 
 /** Why a model cannot serve this conversation at all. */
@@ -89,7 +86,8 @@ function exclusion(candidate: Candidate, state: SwitchingState, request: Selecti
 
 /** What is loaded stays where it is while memory is calm; anything else must leave the headroom free. */
 function fits(candidate: Candidate, state: SwitchingState, { resources }: SelectionRequest, { headroom }: SwitchingOptions): boolean {
-  if (candidate.remote) return true
+  // What another machine or another program holds takes nothing of what is free here.
+  if (candidate.remote || candidate.memory.totalBytes === 0) return true
   const calm = resources.level === 'normal' && state.pressure === 'normal'
   if (candidate.loadedContextLength !== undefined && calm) return true
   const { totalBytes, availableBytes } = resources.memory

@@ -16,11 +16,13 @@ export interface SwitchingState {
   readonly pressureAt: number
   /** Last switch that was not a rescue. */
   readonly switchedAt: number
+  /** Where a failure drove us from; we return when its circuit lets us. */
+  readonly rescuedFrom: ModelKey | null
   readonly circuits: Circuits
 }
 
 /** Nothing remembered. */
-export const INITIAL: SwitchingState = { pin: null, pressure: 'normal', pressureAt: 0, switchedAt: 0, circuits: {} }
+export const INITIAL: SwitchingState = { pin: null, pressure: 'normal', pressureAt: 0, switchedAt: 0, rescuedFrom: null, circuits: {} }
 
 /** Folds one record. */
 export function reduce(state: SwitchingState, event: RecordedEvent): SwitchingState {
@@ -32,10 +34,20 @@ export function reduce(state: SwitchingState, event: RecordedEvent): SwitchingSt
     case 'resources.recovered':
       return { ...state, pressure: 'normal', pressureAt: event.time }
     case 'model.switched':
-      return event.payload.rescue ? state : { ...state, switchedAt: event.time }
+      return switched(state, event)
     default: {
       const circuits = foldCircuits(state.circuits, event)
       return circuits === state.circuits ? state : { ...state, circuits }
     }
   }
+}
+
+/** Failures after which the model itself may be as good as before: its server or its line was the trouble. */
+const OF_THE_LINE: ReadonlySet<string> = new Set(['failed', 'backend-lost', 'stall', 'cut-off'])
+
+function switched(state: SwitchingState, { time, payload }: Extract<RecordedEvent, { type: 'model.switched' }>): SwitchingState {
+  const { from, reason, rescue } = payload
+  if (rescue) return OF_THE_LINE.has(reason) ? { ...state, rescuedFrom: state.rescuedFrom ?? from } : state
+  // The way back from a rescue is no choice that others must wait for.
+  return { ...state, rescuedFrom: null, switchedAt: reason === 'recovered' ? state.switchedAt : time }
 }

@@ -1,0 +1,250 @@
+/**
+ * One streamed answer: server-sent events in, pieces out, and a verdict on its end.
+ *
+ * An answer is whole when its last choice has a `finish_reason` or the stream says `[DONE]`; without either it was cut off.
+ *
+ * @module
+ */
+import { Readable } from 'node:stream'
+import { createParser } from 'eventsource-parser'
+import type { FinishReason, GenerationPiece, PieceSink, Usage } from '../../chat/backend.ts'
+import { backendError } from '../../chat/failure.ts'
+import { isRecord, plain, refusalError, refusalIn, thrownError } from './errors.ts'
+import { ToolCalls } from './tool-calls.ts'
+
+/** How an answer ended. */
+export interface Ended {
+  readonly finish: FinishReason
+  /** Undefined: the server did not say. */
+  readonly usage: Usage | undefined
+  /** Pieces of text and reasoning. */
+  readonly tokens: number
+}
+
+/** What reading an answer needs. */
+export interface AnswerInput {
+  readonly where: string
+  readonly body: Readable
+  readonly sink: PieceSink
+  readonly idleMs: number
+  readonly secrets: readonly string[]
+  readonly signal: AbortSignal
+}
+
+/** What comes after the reason of the end (usage, the end marker) may take so long, in ms. */
+const GRACE_MS = 300
+/** Longest single event, in characters. */
+const LONGEST_EVENT = 8 * 1024 * 1024
+
+const FINISH: Readonly<Record<string, FinishReason>> = {
+  stop: 'stop',
+  eos: 'stop',
+  end_turn: 'stop',
+  length: 'length',
+  max_tokens: 'length',
+  model_length: 'context-full',
+  tool_calls: 'tool-calls',
+  function_call: 'tool-calls',
+  content_filter: 'content-filter',
+  abort: 'failed',
+  error: 'failed',
+}
+
+/** Reads to the end. @throws MaiError; the signal's reason when it aborts */
+export function readAnswer(input: AnswerInput): Promise<Ended> {
+  return new Promise((resolve, reject) => new Reader(input, resolve, reject).start())
+}
+
+class Reader {
+  readonly #input: AnswerInput
+  readonly #resolve: (ended: Ended) => void
+  readonly #reject: (error: unknown) => void
+  readonly #decoder: InstanceType<typeof TextDecoder> = new TextDecoder()
+  readonly #parser: ReturnType<typeof createParser>
+  readonly #calls: ToolCalls = new ToolCalls()
+  readonly #onAbort = (): void => this.#fail(this.#input.signal.reason)
+  #idle: NodeJS.Timeout | undefined
+  #grace: NodeJS.Timeout | undefined
+  #finish: string | undefined
+  #filtered = ''
+  #usage: Usage | undefined
+  #tokens = 0
+  #over = false
+
+  constructor(input: AnswerInput, resolve: (ended: Ended) => void, reject: (error: unknown) => void) {
+    this.#input = input
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#parser = createParser({
+      maxBufferSize: LONGEST_EVENT,
+      onEvent: ({ data }) => this.#event(data),
+      onError: (error) => {
+        // llama-server names the field of an error so.
+        if (error.type === 'unknown-field' && error.field === 'error') this.#event(`{"error":${error.value || '{}'}}`)
+        else if (error.type === 'max-buffer-size-exceeded') this.#broken('an event without an end')
+      },
+    })
+  }
+
+  start(): void {
+    const { body, signal, idleMs, where } = this.#input
+    this.#idle = setTimeout(
+      () => this.#fail(backendError('MAI_BACKEND_TIMEOUT', `${where} sent nothing for ${Math.round(idleMs / 1000)} s.`)),
+      idleMs,
+    )
+    if (signal.aborted) return this.#onAbort()
+    signal.addEventListener('abort', this.#onAbort, { once: true })
+    body.on('data', (chunk: Buffer) => this.#feed(this.#decoder.decode(chunk, { stream: true })))
+    body.on('end', () => {
+      this.#feed(`${this.#decoder.decode()}\n\n`)
+      this.#end(undefined)
+    })
+    body.on('error', (error) => this.#end(error))
+    body.on('close', () => this.#end(undefined))
+  }
+
+  #feed(text: string): void {
+    if (this.#over || text === '') return
+    try {
+      this.#parser.feed(text)
+    } catch (error) {
+      // The sink threw.
+      this.#fail(error)
+    }
+  }
+
+  #event(data: string): void {
+    if (this.#over || data.trim() === '') return
+    if (data.trim() === '[DONE]') {
+      this.#finish ??= 'stop'
+      return this.#settle()
+    }
+    let value: unknown
+    try {
+      value = JSON.parse(data)
+    } catch {
+      return this.#broken('a piece that is not JSON')
+    }
+    if (!isRecord(value)) return this.#broken('a piece that is no object')
+    if (value.error !== undefined && value.error !== null)
+      return this.#fail(refusalError(this.#input.where, refusalIn(value, 200), this.#input.secrets))
+    this.#usage = usageIn(value.usage) ?? this.#usage
+    this.#progress(value.prompt_progress)
+    const [choice] = Array.isArray(value.choices) ? value.choices : []
+    if (isRecord(choice)) this.#choice(choice)
+  }
+
+  #choice(choice: Record<string, unknown>): void {
+    // Servers that do not stream send a message instead.
+    const delta = isRecord(choice.delta) ? choice.delta : isRecord(choice.message) ? choice.message : {}
+    this.#text('reasoning', delta.reasoning_content ?? delta.reasoning)
+    this.#text('text', delta.content)
+    this.#text('text', delta.refusal)
+    if (this.#calls.push(delta.tool_calls)) this.#idle?.refresh()
+    if (typeof choice.finish_reason !== 'string' || choice.finish_reason === '') return
+    this.#finish = choice.finish_reason
+    if (choice.finish_reason === 'content_filter') this.#filtered = filteredCategories(choice.content_filter_results)
+    this.#grace ??= setTimeout(() => this.#settle(), GRACE_MS)
+  }
+
+  #text(type: 'text' | 'reasoning', value: unknown): void {
+    const text = typeof value === 'string' ? value : textOfParts(value)
+    if (text === '') return
+    this.#tokens++
+    this.#deliver({ type, text, tokens: 1 })
+  }
+
+  #progress(value: unknown): void {
+    if (!isRecord(value)) return
+    const { total, processed } = value
+    if (typeof total === 'number' && typeof processed === 'number' && total > 0)
+      this.#deliver({ type: 'prefill', fraction: Math.min(1, processed / total) })
+  }
+
+  #deliver(piece: GenerationPiece): void {
+    if (this.#over) return
+    this.#idle?.refresh()
+    this.#input.sink(piece)
+  }
+
+  #broken(what: string): void {
+    this.#fail(backendError('MAI_BACKEND_ERROR', `${this.#input.where} sent ${what}.`))
+  }
+
+  /** The body is over, with or without an error. */
+  #end(error: unknown): void {
+    if (this.#over) return
+    if (this.#finish !== undefined) return this.#settle()
+    const { where, secrets } = this.#input
+    if (error !== undefined && error !== null) return this.#fail(thrownError(where, error, secrets))
+    this.#fail(backendError('MAI_BACKEND_LOST', `${where}: the answer broke off before its end.`))
+  }
+
+  #settle(): void {
+    if (this.#over) return
+    const calls = this.#calls.pieces()
+    const told = FINISH[this.#finish ?? ''] ?? 'stop'
+    // Some servers end with `stop` after a call.
+    const finish = told === 'stop' && calls.length > 0 ? 'tool-calls' : told
+    if (finish === 'content-filter') {
+      const why = this.#filtered === '' ? '' : ` (${this.#filtered})`
+      return this.#fail(backendError('MAI_CONTENT_FILTERED', `${this.#input.where}: the provider filtered the answer${why}.`))
+    }
+    try {
+      if (finish === 'tool-calls') for (const piece of calls) this.#deliver(piece)
+    } catch (error) {
+      return this.#fail(error)
+    }
+    this.#close()
+    this.#resolve({ finish, usage: this.#usage, tokens: this.#tokens })
+  }
+
+  #fail(error: unknown): void {
+    if (this.#over) return
+    this.#close()
+    this.#reject(error)
+  }
+
+  #close(): void {
+    this.#over = true
+    clearTimeout(this.#idle)
+    clearTimeout(this.#grace)
+    this.#input.signal.removeEventListener('abort', this.#onAbort)
+    const { body } = this.#input
+    // What is left of it is nobody's; a body that has ended gives its connection back.
+    if (body.readableEnded) return
+    body.on('error', () => {})
+    setImmediate(() => body.destroy())
+  }
+}
+
+function usageIn(value: unknown): Usage | undefined {
+  if (!isRecord(value)) return undefined
+  const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = value
+  return typeof promptTokens === 'number' && typeof completionTokens === 'number' ? { promptTokens, completionTokens } : undefined
+}
+
+/** Some servers send content in parts. */
+function textOfParts(value: unknown): string {
+  if (!Array.isArray(value)) return ''
+  return value.map((part) => (isRecord(part) && typeof part.text === 'string' ? part.text : '')).join('')
+}
+
+/** Azure's categories that were hit, such as `violence`. */
+function filteredCategories(value: unknown): string {
+  if (!isRecord(value)) return ''
+  const hit = Object.entries(value).flatMap(([name, result]) => (isRecord(result) && result.filtered === true ? [name] : []))
+  return plain(hit.join(', '))
+}
+
+/** An answer that came whole, as JSON: the same as a stream of one piece. @throws MaiError; the signal's reason */
+export async function readWhole(input: Omit<AnswerInput, 'body'>, text: string): Promise<Ended> {
+  input.signal.throwIfAborted()
+  let line: string
+  try {
+    line = JSON.stringify(JSON.parse(text))
+  } catch {
+    throw backendError('MAI_BACKEND_ERROR', `${input.where} sent an answer that is not JSON.`)
+  }
+  return readAnswer({ ...input, body: Readable.from([Buffer.from(`data: ${line}\n\n`)]) })
+}

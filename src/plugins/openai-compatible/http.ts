@@ -1,0 +1,82 @@
+/**
+ * Requests over undici: no redirect is followed, no limit is hidden, proxies as the environment says for other machines.
+ *
+ * @module
+ */
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Readable } from 'node:stream'
+import type { Dispatcher } from 'undici'
+
+/** One request. */
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST'
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string
+  readonly signal: AbortSignal
+}
+
+/** An answer whose body has yet to come. */
+export interface HttpResponse {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: Readable
+}
+
+/** Longest body of an error that is read, in bytes, and longest wait for it, in ms. */
+const LONGEST_ERROR = 65_536
+const ERROR_LIMIT_MS = 2000
+
+/** Connections to one endpoint. Loads the client on first use. */
+export class Http {
+  readonly #connectMs: number
+  readonly #proxied: boolean
+  #dispatcher: Promise<Dispatcher> | undefined
+
+  /** @param proxied whether the environment's proxies apply: never to this machine */
+  constructor(connectMs: number, proxied: boolean) {
+    this.#connectMs = connectMs
+    this.#proxied = proxied
+  }
+
+  /** Settles when the headers are there. @throws what undici throws */
+  async send(url: string, { method, headers, body, signal }: HttpRequest): Promise<HttpResponse> {
+    const [{ request }, dispatcher] = await Promise.all([import('undici'), this.#dispatch()])
+    const answer = await request(url, { method, headers, signal, dispatcher, ...(body === undefined ? {} : { body }) })
+    return { status: answer.statusCode, headers: answer.headers, body: answer.body }
+  }
+
+  async close(): Promise<void> {
+    await (await this.#dispatcher)?.destroy()
+  }
+
+  #dispatch(): Promise<Dispatcher> {
+    // Silence is measured where it is known what it means.
+    const options = { connect: { timeout: this.#connectMs }, headersTimeout: 0, bodyTimeout: 0 }
+    this.#dispatcher ??= import('undici').then(({ Agent, EnvHttpProxyAgent }) =>
+      this.#proxied ? new EnvHttpProxyAgent(options) : new Agent(options),
+    )
+    return this.#dispatcher
+  }
+}
+
+/** The beginning of a body as text. What cannot be read in time is left. Never rejects. */
+export async function readText(body: Readable, longest: number = LONGEST_ERROR, limitMs: number = ERROR_LIMIT_MS): Promise<string> {
+  const timer = setTimeout(() => body.destroy(), limitMs)
+  const chunks: Buffer[] = []
+  let bytes = 0
+  try {
+    for await (const chunk of body) {
+      // undici's bodies are of bytes.
+      const data = chunk as Buffer
+      chunks.push(data)
+      bytes += data.length
+      if (bytes >= longest) break
+    }
+  } catch {
+    // What came before it broke off still says something.
+  } finally {
+    clearTimeout(timer)
+    body.on('error', () => {}).destroy()
+  }
+  return Buffer.concat(chunks).toString('utf8').slice(0, longest)
+}
