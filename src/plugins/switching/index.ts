@@ -17,6 +17,8 @@ export interface SwitchingInput {
   readonly upgradeAfterMs?: number | undefined
   readonly headroom?: number | undefined
   readonly cooldownMs?: number | undefined
+  readonly waitWeight?: number | undefined
+  readonly switchWeight?: number | undefined
 }
 
 const options: z.ZodType<SwitchingOptions, SwitchingInput> = z.strictObject({
@@ -24,13 +26,15 @@ const options: z.ZodType<SwitchingOptions, SwitchingInput> = z.strictObject({
   upgradeAfterMs: z.number().nonnegative().default(300_000),
   headroom: z.number().min(0).max(1).default(0.2),
   cooldownMs: z.number().nonnegative().default(30_000),
+  waitWeight: z.number().nonnegative().default(1.2),
+  switchWeight: z.number().nonnegative().default(0.3),
 })
 
 /** The policy itself, for simulations and tests. */
 export function switchingPolicy(settings: SwitchingOptions): SwitchingPolicy<SwitchingState> {
   return {
     name: 'switching',
-    version: 1,
+    version: 2,
     initial: () => INITIAL,
     reduce,
     select: (state, request) => select(state, request, settings),

@@ -7,6 +7,7 @@ import type { ModelKey } from '../../chat/model.ts'
 import type { RecordedEvent } from '../../chat/policy.ts'
 import type { PressureLevel } from '../../chat/resources.ts'
 import { type Circuits, foldCircuits } from './circuit.ts'
+import { foldLearned, type Learned, NOTHING_LEARNED } from './learned.ts'
 
 /** Survives JSON. Times are epoch ms. */
 export interface SwitchingState {
@@ -16,14 +17,35 @@ export interface SwitchingState {
   readonly pressureAt: number
   /** Last switch that was not a rescue. */
   readonly switchedAt: number
+  /** Last rescue: going back waits for the dwell time, not for calm. */
+  readonly rescuedAt: number
+  /** Whether the machine is exhausted, and Mai does with the smallest. */
+  readonly minimal: boolean
   readonly circuits: Circuits
+  readonly learned: Learned
 }
 
 /** Nothing remembered. */
-export const INITIAL: SwitchingState = { pin: null, pressure: 'normal', pressureAt: 0, switchedAt: 0, circuits: {} }
+export const INITIAL: SwitchingState = {
+  pin: null,
+  pressure: 'normal',
+  pressureAt: 0,
+  switchedAt: 0,
+  rescuedAt: 0,
+  minimal: false,
+  circuits: {},
+  learned: NOTHING_LEARNED,
+}
 
-/** Folds one record. */
+/** Folds one record; the same object where nothing changed. */
 export function reduce(state: SwitchingState, event: RecordedEvent): SwitchingState {
+  const next = reduceOwn(state, event)
+  const circuits = foldCircuits(next.circuits, event)
+  const learned = foldLearned(next.learned, event)
+  return circuits === next.circuits && learned === next.learned ? next : { ...next, circuits, learned }
+}
+
+function reduceOwn(state: SwitchingState, event: RecordedEvent): SwitchingState {
   switch (event.type) {
     case 'pin.changed':
       return { ...state, pin: event.payload.model }
@@ -32,10 +54,13 @@ export function reduce(state: SwitchingState, event: RecordedEvent): SwitchingSt
     case 'resources.recovered':
       return { ...state, pressure: 'normal', pressureAt: event.time }
     case 'model.switched':
-      return event.payload.rescue ? state : { ...state, switchedAt: event.time }
-    default: {
-      const circuits = foldCircuits(state.circuits, event)
-      return circuits === state.circuits ? state : { ...state, circuits }
+      return event.payload.rescue ? { ...state, rescuedAt: event.time } : { ...state, switchedAt: event.time }
+    case 'model.selected': {
+      const { purpose } = event.payload.request
+      const minimal = event.payload.decision.reason === 'minimal'
+      return minimal === state.minimal || (purpose !== 'turn' && purpose !== 'rescue') ? state : { ...state, minimal }
     }
+    default:
+      return state
   }
 }
