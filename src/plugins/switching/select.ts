@@ -147,7 +147,8 @@ function byName(a: Judged, b: Judged): number {
 }
 
 function row({ candidate, score: value, excluded }: Judged): ScoredCandidate {
-  const rounded = Math.round(value * 1000) / 1000
+  // Adding 0 makes 0 of -0, which JSON would not keep.
+  const rounded = Math.round(value * 1000) / 1000 + 0
   return excluded === undefined ? { model: candidate.model, score: rounded } : { model: candidate.model, score: rounded, excluded }
 }
 
