@@ -29,10 +29,11 @@ const TASKS: Readonly<Record<NonNullable<Needs['task']>, string>> = {
 
 /** Why one model cannot serve. */
 const RULES: Readonly<Record<string, (candidate: Candidate, request: SelectionRequest) => string>> = {
-  memory: (c) =>
-    c.loadedContextLength === undefined
-      ? `it needs ${gigabytes(c.memory.totalBytes)}`
-      : `it holds ${gigabytes(c.memory.totalBytes)} that are wanted`,
+  memory: (c, request) => {
+    if (c.loadedContextLength !== undefined) return `it holds ${gigabytes(c.memory.totalBytes)} that other programs want`
+    const spare = c.memory.totalBytes < freeBytes(request) ? ', which would leave too little for other programs' : ''
+    return `it needs ${gigabytes(c.memory.totalBytes)}${spare}`
+  },
   failed: () => 'it had failed in this turn',
   circuit: () => 'it failed several times and rests',
   vision: () => 'it cannot see pictures',

@@ -60,8 +60,10 @@ function stepSentence(step: Exclude<Step, { readonly type: 'decision' }>): strin
 
 /** A sentence for each that was left out, those that would have been best first. */
 function leftOut(request: SelectionRequest, decision: Decision): string[] {
+  const told = (row: ScoredCandidate): boolean =>
+    row.excluded === 'failed' || (TELLS_FORMER.has(decision.reason) && row.model === request.current)
   const out = decision.candidates
-    .filter((row) => row.excluded !== undefined && row.model !== decision.model)
+    .filter((row) => row.excluded !== undefined && row.model !== decision.model && !told(row))
     .sort((a, b) => b.score - a.score)
   const sentences = out
     .slice(0, TOLD)
