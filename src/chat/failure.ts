@@ -110,6 +110,11 @@ export const chatErrors = {
       cure: nearest.length > 0 ? `Did you mean ${nearest.join(' or ')}?` : 'See mai sessions for what is there.',
       details: { id, nearest },
     }),
+  unknownTurn: (id: string, nearest: readonly string[]): MaiError =>
+    new MaiError('MAI_UNKNOWN_TURN', `The log has no one turn "${id}".`, {
+      cure: nearest.length > 0 ? `Did you mean ${nearest.join(' or ')}?` : 'mai explain without an id explains the last turn.',
+      details: { id, nearest },
+    }),
   emptyMessage: (): MaiError => new MaiError('MAI_EMPTY_MESSAGE', 'The message is empty.', { cure: 'Write something to answer.' }),
   messageTooLarge: (bytes: number, limit: number): MaiError =>
     new MaiError('MAI_MESSAGE_TOO_LARGE', `The message has ${bytes} bytes; the limit is ${limit}.`, {

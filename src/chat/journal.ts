@@ -18,6 +18,7 @@ import type {
   StruggleRequest,
   SwitchingPolicy,
 } from './policy.ts'
+import { type CandidateList, newestList, packSelection, RecordReader } from './selection-record.ts'
 import type { Store } from './store.ts'
 
 /** Records between two snapshots of the state. */
@@ -36,6 +37,8 @@ export class Journal {
   #opened: Promise<void> | undefined
   #tail: Promise<unknown> = Promise.resolve()
   #sinceSnapshot = 0
+  /** Models as the log lists them; false: it has not been asked. */
+  #list: CandidateList | undefined | false = false
 
   /** @param run id of this process in the log */
   constructor(ctx: PluginContext, policy: SwitchingPolicy, store: Store, run: string, now: () => number) {
@@ -48,7 +51,7 @@ export class Journal {
 
   /** Writes and folds a record. A store that fails costs the record, not the turn. */
   record<T extends RecordType>(type: T, payload: PolicyRecords[T]): Promise<void> {
-    return this.#inOrder(() => this.#append(type, payload))
+    return this.#inOrder(async () => void (await this.#append(type, payload)))
   }
 
   /** Asks the policy, records question and answer, states the fact. A policy that throws is replaced by a plain rule. */
@@ -59,7 +62,7 @@ export class Journal {
         () => this.#policy.select(this.#state, request),
         () => plainDecision(request),
       )
-      await this.#append('model.selected', { request, decision })
+      await this.#appendSelection({ request, decision })
       this.#ctx.emit('model.selected', { request, decision })
       return decision
     })
@@ -112,15 +115,18 @@ export class Journal {
   async #open(): Promise<void> {
     this.#state = this.#policy.initial()
     let through = 0
+    let from = 0
     try {
       const snapshot = await this.#store.latestSnapshot(this.#policy.name, this.#policy.version)
       if (snapshot) {
         this.#state = snapshot.state
         through = snapshot.seq
+        from = snapshot.seq
       }
+      const reader = new RecordReader(this.#store)
       for (;;) {
         const page = await this.#store.records({ after: through, limit: PAGE })
-        for (const event of page) this.#fold(event)
+        for (const event of await reader.whole(page)) this.#fold(event)
         this.#sinceSnapshot += page.length
         const last = page.at(-1)
         if (last) through = last.seq
@@ -129,14 +135,30 @@ export class Journal {
     } catch (error) {
       this.#report('reading the log', error)
     }
-    await this.#append('run.started', { pid: process.pid, foldedThrough: through })
+    const { name, version } = this.#policy
+    await this.#append('run.started', { pid: process.pid, foldedThrough: through, snapshot: from, policy: name, version })
   }
 
-  async #append<T extends RecordType>(type: T, payload: PolicyRecords[T]): Promise<void> {
+  /** Writes a decision short, and the list of models before it where it needs a new one. Folded is the whole. */
+  async #appendSelection(selection: PolicyRecords['model.selected']): Promise<void> {
+    if (this.#list === false) this.#list = await newestList(this.#store).catch(() => undefined)
+    let packed = packSelection(selection, this.#list)
+    if (!packed && selection.request.candidates.length > 0) {
+      const { candidates } = selection.request
+      const { seq, time } = await this.#append('candidates.listed', { candidates })
+      this.#list = seq === 0 ? undefined : { seq, time, candidates }
+      packed = packSelection(selection, this.#list)
+    }
+    await this.#append('model.selected', selection, packed)
+  }
+
+  /** @param short what is written, where that is less than what is folded @returns where it stands; 0: nowhere */
+  async #append<T extends RecordType>(type: T, payload: PolicyRecords[T], short?: unknown): Promise<{ seq: number; time: number }> {
     const time = this.#now()
     let seq = 0
     try {
-      seq = await this.#store.appendRecord({ run: this.#run, time, type, payload })
+      // `RecordReader` gives back what the type says.
+      seq = await this.#store.appendRecord({ run: this.#run, time, type, payload: (short ?? payload) as PolicyRecords[T] })
     } catch (error) {
       this.#report(`recording ${type}`, error)
     }
@@ -144,12 +166,13 @@ export class Journal {
     const before = this.#openCircuits()
     this.#fold({ seq, run: this.#run, time, type, payload } as RecordedEvent)
     this.#stateCircuits(before, this.#openCircuits())
-    if (++this.#sinceSnapshot < SNAPSHOT_EVERY || seq === 0) return
+    if (++this.#sinceSnapshot < SNAPSHOT_EVERY || seq === 0) return { seq, time }
     this.#sinceSnapshot = 0
     const { name, version } = this.#policy
     await this.#store
       .saveSnapshot({ seq, policy: name, version, state: this.#state })
       .catch((error: unknown) => this.#report('saving a snapshot', error))
+    return { seq, time }
   }
 
   #fold(event: RecordedEvent): void {

@@ -13,13 +13,10 @@ import type { Decision, Needs, OpenCircuit, SelectionRequest } from './policy.ts
 import type { Reply } from './reply.ts'
 import { Residency } from './residency.ts'
 import type { MaiSettings, TurnSettings } from './settings.ts'
-import { candidates, memoryOf, settingsFor } from './situation.ts'
+import { candidates, memoryOf, PLAIN_NEEDS, settingsFor } from './situation.ts'
 import type { BackendStatus, CurrentModelStatus, ModelRow } from './status.ts'
 import type { Store } from './store.ts'
 import { Turn, type TurnInput, type TurnParts } from './turn.ts'
-
-/** What any conversation needs. */
-const PLAIN_NEEDS: Needs = { contextTokens: 1024, vision: false, tools: false }
 
 /** Chooses, loads, switches and answers. Made by `createMai`. */
 export class ModelManager {

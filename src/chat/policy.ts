@@ -10,12 +10,26 @@ import type { ErrorFact } from '../core/errors.ts'
 import type { MemoryEstimate, ModelAbilities, ModelKey } from './model.ts'
 import type { PressureLevel, ResourceSample } from './resources.ts'
 
-/** What a conversation needs of a model. */
+/** What a message asks for, by its looks. */
+export type TaskKind = 'chat' | 'code' | 'mathematics' | 'analysis' | 'translation' | 'image'
+
+/** The script that most of a text is written in. */
+export type Script = 'latin' | 'cyrillic' | 'greek' | 'arabic' | 'hebrew' | 'indic' | 'thai' | 'han' | 'kana' | 'hangul' | 'other'
+
+/** What a conversation needs of a model. Categories and numbers only, never text. */
 export interface Needs {
   /** Smallest window that serves, in tokens. */
   readonly contextTokens: number
   readonly vision: boolean
   readonly tools: boolean
+  /** Default `chat`. */
+  readonly task?: TaskKind
+  /** Default `latin`. */
+  readonly script?: Script
+  /** Whether a model that thinks before it answers would do better. */
+  readonly reasoning?: boolean
+  /** What will be read before the answer, in tokens, as estimated. */
+  readonly promptTokens?: number
 }
 
 /** A model that could answer. */
@@ -31,6 +45,8 @@ export interface Candidate {
   readonly quality: number | undefined
   readonly maxContextLength: number
   readonly abilities: ModelAbilities
+  /** As the backend names it, such as `qwen2`. */
+  readonly architecture?: string | undefined
   /** Window of the instance in memory; undefined when none is loaded. */
   readonly loadedContextLength: number | undefined
   /** Window it would be loaded with. */
@@ -39,6 +55,8 @@ export interface Candidate {
   readonly memory: MemoryEstimate
   /** Memory that becomes free when Mai unloads what it may unload for it. */
   readonly reclaimableBytes: number
+  /** Of these, its own: what is loaded of it and Mai may unload. */
+  readonly ownBytes?: number
 }
 
 /** A question to the policy, with everything it may look at. */
@@ -143,7 +161,17 @@ export interface StruggleDecision {
 /** Type → payload of what is recorded. Ids and numbers only. */
 export interface PolicyRecords {
   /** A process begins; it folds records up to `foldedThrough`, then its own. */
-  'run.started': { readonly pid: number; readonly foldedThrough: number }
+  'run.started': {
+    readonly pid: number
+    readonly foldedThrough: number
+    /** Record of the snapshot that the fold began at; 0: none. */
+    readonly snapshot?: number
+    /** Name and version of the policy. */
+    readonly policy?: string
+    readonly version?: number
+  }
+  /** Models as they stood, written once and pointed to by the decisions that follow. */
+  'candidates.listed': { readonly candidates: readonly Candidate[] }
   'pin.changed': { readonly model: ModelKey | null }
   'resources.pressured': { readonly level: PressureLevel; readonly availableBytes: number; readonly totalBytes: number }
   'resources.recovered': { readonly availableBytes: number; readonly totalBytes: number }

@@ -4,12 +4,30 @@
  * @module
  */
 import { estimateFromSize } from './memory-estimate.ts'
+import type { Message } from './message.ts'
 import type { LoadedInstance, MemoryEstimate, ModelInfo, ModelKey, ModelSettings } from './model.ts'
+import { needsOf, SMALLEST_WINDOW } from './needs.ts'
 import type { Candidate, Needs } from './policy.ts'
+import type { SendOptions } from './reply.ts'
+import type { Store } from './store.ts'
 
 /** Window that a model is loaded with when nothing else is said, in tokens: room for a conversation, modest in memory. */
 const DEFAULT_CONTEXT = 8192
 const NO_MEMORY: MemoryEstimate = { weightsBytes: 0, kvBytes: 0, computeBytes: 0, totalBytes: 0, source: 'backend', confidence: 1 }
+
+/** What any conversation needs. */
+export const PLAIN_NEEDS: Needs = { contextTokens: SMALLEST_WINDOW, vision: false, tools: false }
+
+/** Messages before the newest that say what a conversation is about. */
+const RECENT = 4
+
+/** What the conversation of a message needs, the message being its newest. */
+export async function needsOfTurn(store: Store, message: Message, { system, tools = [] }: SendOptions): Promise<Needs> {
+  const { sessionId, seq: before, parts } = message
+  const recent = await store.messages(sessionId, { limit: RECENT, before })
+  const earlier = recent.length < RECENT ? recent.length : (await store.countMessages(sessionId)) - 1
+  return needsOf({ parts, recent, earlier, system, tools: tools.length })
+}
 
 /** What the configuration says about a model: by key over by id over `'*'`. */
 export function settingsFor(model: ModelInfo, all: Readonly<Record<string, ModelSettings>>): ModelSettings {
@@ -56,11 +74,11 @@ export interface SituationInput {
 
 /** One candidate a model. */
 export function candidates(input: SituationInput): Candidate[] {
-  const reclaimableBytes = input.models
-    .flatMap((model) =>
-      model.instances.filter((i) => input.unloadable.has(i.instanceId)).map((i) => memoryOf(model, i.contextLength, input.estimates)),
-    )
-    .reduce((sum, memory) => sum + memory.totalBytes, 0)
+  const ownBytes = (model: ModelInfo): number =>
+    model.instances
+      .filter((i) => input.unloadable.has(i.instanceId))
+      .reduce((sum, i) => sum + memoryOf(model, i.contextLength, input.estimates).totalBytes, 0)
+  const reclaimableBytes = input.models.reduce((sum, model) => sum + ownBytes(model), 0)
   return input.models.map((model) => {
     const settings = settingsFor(model, input.settings)
     const loaded = servingInstance(model, input.needs.contextTokens)
@@ -75,10 +93,12 @@ export function candidates(input: SituationInput): Candidate[] {
       quality: settings.quality ?? model.quality,
       maxContextLength: model.maxContextLength,
       abilities: model.abilities,
+      architecture: model.architecture,
       loadedContextLength: loaded?.contextLength,
       plannedContextLength,
       memory: input.loads?.(model) === false ? NO_MEMORY : memoryOf(model, plannedContextLength, input.estimates),
       reclaimableBytes,
+      ownBytes: ownBytes(model),
     }
   })
 }

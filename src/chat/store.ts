@@ -92,7 +92,8 @@ export interface Store extends LedgerStore {
   records(query?: RecordQuery): Promise<readonly RecordedEvent[]>
   lastRecordSeq(): Promise<number>
   saveSnapshot(snapshot: Snapshot): Promise<void>
-  latestSnapshot(policy: string, version: number): Promise<Snapshot | undefined>
+  /** The newest, or the newest after a record no later than `through`. */
+  latestSnapshot(policy: string, version: number, through?: number): Promise<Snapshot | undefined>
   getSetting<K extends keyof StoreSettings>(name: K): Promise<StoreSettings[K] | undefined>
   /** `undefined` removes it. */
   setSetting<K extends keyof StoreSettings>(name: K, value: StoreSettings[K] | undefined): Promise<void>

@@ -23,7 +23,7 @@ import type { Decision, Needs, SelectionRequest, StruggleKind } from './policy.t
 import type { Attempt, Reply, SendOptions, SwitchNote, TurnReport } from './reply.ts'
 import type { Hold, Residency } from './residency.ts'
 import type { TurnSettings } from './settings.ts'
-import { settingsFor } from './situation.ts'
+import { needsOfTurn, PLAIN_NEEDS, settingsFor } from './situation.ts'
 import type { Store } from './store.ts'
 
 /** How long released text is gathered for `generation.chunk`, in ms. */
@@ -32,8 +32,6 @@ const CHUNK_MS = 25
 const RESTART_WAITS_MS: readonly number[] = [250, 500, 1000, 2000]
 /** Troubles after which the model is no longer in memory. */
 const GONE: ReadonlySet<StruggleKind> = new Set(['model-unloaded', 'backend-lost', 'crashed'])
-/** Smallest window that any conversation is given, in tokens. */
-const SMALLEST_WINDOW = 1024
 
 /** What a turn works with. */
 export interface TurnParts {
@@ -83,7 +81,7 @@ export class Turn {
   readonly #spans: Omit<Span, 'messageId'>[] = []
   readonly #failed: Set<ModelKey> = new Set()
   readonly #perModel: Map<ModelKey, number> = new Map()
-  #needs: Needs
+  #needs: Needs = PLAIN_NEEDS
   #text = ''
   #reasoning = ''
   #firstTextAt: number | undefined
@@ -98,8 +96,6 @@ export class Turn {
     this.#input = input
     this.sessionId = input.sessionId
     this.stream = new AnswerStream(() => this.cancel())
-    const vision = input.parts.some((part) => part.type === 'image')
-    this.#needs = { contextTokens: SMALLEST_WINDOW, vision, tools: (input.options.tools?.length ?? 0) > 0 }
   }
 
   cancel(): void {
@@ -154,6 +150,7 @@ export class Turn {
       complete: true,
     }
     const stored = await store.appendMessage(message)
+    this.#needs = await needsOfTurn(store, stored, this.#input.options)
     ctx.emit('message.received', { ...this.#ids, text: textOf(parts) })
     return stored
   }

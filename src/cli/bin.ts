@@ -11,6 +11,7 @@ import { ChatCommand } from './commands/chat.ts'
 import { completionCommand } from './commands/completion.ts'
 import { ConfigPathCommand, ConfigShowCommand, ConfigValidateCommand } from './commands/config.ts'
 import { DoctorCommand } from './commands/doctor.ts'
+import { ExplainCommand } from './commands/explain.ts'
 import { InitCommand } from './commands/init.ts'
 import { ModelsCommand, ModelsEstimateCommand, ModelsLoadCommand, ModelsShowCommand, ModelsUnloadCommand } from './commands/models.ts'
 import { PluginsCommand } from './commands/plugins.ts'
@@ -43,6 +44,7 @@ const COMMANDS: readonly CommandClass[] = [
   ModelsRecommendCommand,
   ModelsRmCommand,
   SwitchCommand,
+  ExplainCommand,
   SessionsCommand,
   SessionsShowCommand,
   SessionsSearchCommand,

@@ -86,7 +86,18 @@ function ownEntries(): Record<string, string> {
   // In the repository this file is src/config/load.ts; built, it is somewhere in dist.
   const root = extension === '.ts' ? path.resolve(here, '../..') : here.slice(0, here.lastIndexOf(`${path.sep}dist${path.sep}`) + 5)
   const entry = (name: string): string => path.join(root, `${name}${extension}`)
-  const plugins = ['compression', 'ledger', 'llamacpp', 'lmstudio', 'logging', 'openai-compatible', 'resources', 'store', 'struggle', 'switching']
+  const plugins = [
+    'compression',
+    'ledger',
+    'llamacpp',
+    'lmstudio',
+    'logging',
+    'openai-compatible',
+    'resources',
+    'store',
+    'struggle',
+    'switching',
+  ]
   const inner = plugins.map((name) => [`mai/plugins/${name}`, entry(`plugins/${name}/index`)] as const)
   return Object.fromEntries([...inner, ['mai/testing', entry('testing/index')], ['mai', entry('index')]])
 }

@@ -73,11 +73,11 @@ export function log(database: Database, now: () => number): Log {
         ])
       }),
 
-    latestSnapshot: (policy, version) =>
+    latestSnapshot: (policy, version, through = Number.MAX_SAFE_INTEGER) =>
       database.read((db) => {
         const row = db.get<SnapshotRow>(
-          'SELECT seq, policy, version, state FROM snapshots WHERE policy = ? AND version = ? ORDER BY seq DESC LIMIT 1',
-          [policy, version],
+          'SELECT seq, policy, version, state FROM snapshots WHERE policy = ? AND version = ? AND seq <= ? ORDER BY seq DESC LIMIT 1',
+          [policy, version, through],
         )
         return row && { ...row, state: decode<unknown>(row.state) }
       }),

@@ -7,7 +7,7 @@
  * @module
  */
 import type { ModelKey } from '../../chat/model.ts'
-import type { OpenCircuit, RecordedEvent } from '../../chat/policy.ts'
+import type { OpenCircuit, RecordedEvent, StruggleKind } from '../../chat/policy.ts'
 
 /** One model's circuit. Times are epoch ms. */
 export interface Circuit {
@@ -21,6 +21,9 @@ export interface Circuit {
 
 /** Survives JSON. */
 export type Circuits = Readonly<Record<ModelKey, Circuit>>
+
+/** Troubles after which the model itself may be as good as before: its server or its line is the circuit's business alone. */
+export const OF_THE_LINE: ReadonlySet<string> = new Set<StruggleKind>(['failed', 'backend-lost', 'stall', 'cut-off'])
 
 const WINDOW_MS = 60_000
 /** Samples kept for one model. */

@@ -18,6 +18,8 @@ export interface SwitchingInput {
   readonly upgradeAfterMs?: number | undefined
   readonly headroom?: number | undefined
   readonly cooldownMs?: number | undefined
+  readonly waitWeight?: number | undefined
+  readonly switchWeight?: number | undefined
   /** Ask another model what a provider's content filter refused. Default false. */
   readonly failOverContentFilter?: boolean | undefined
 }
@@ -27,6 +29,8 @@ const options: z.ZodType<SwitchingOptions & StruggleOptions, SwitchingInput> = z
   upgradeAfterMs: z.number().nonnegative().default(300_000),
   headroom: z.number().min(0).max(1).default(0.2),
   cooldownMs: z.number().nonnegative().default(30_000),
+  waitWeight: z.number().nonnegative().default(1.2),
+  switchWeight: z.number().nonnegative().default(0.3),
   failOverContentFilter: z.boolean().default(false),
 })
 

@@ -1,35 +1,43 @@
 /**
- * How good a model is for this machine: capability, less the wait for an answer.
+ * How good a model is for this machine and this message: quality, less the wait, less the cost of switching.
  *
  * @module
  */
-import type { Candidate } from '../../chat/policy.ts'
-import type { ResourceSample } from '../../chat/resources.ts'
+import type { Candidate, SelectionRequest } from '../../chat/policy.ts'
+import { answerSeconds, loadSeconds } from './expected-time.ts'
+import { correctionOf, type Learned } from './learned.ts'
+import { qualityOf } from './quality.ts'
 
-/** Bytes/s at which weights are read while writing: ordinary memory, and a discrete graphics card. */
-const MEMORY_BANDWIDTH = 40e9
-const GPU_BANDWIDTH = 400e9
-/** Tokens of a usual answer. */
-const ANSWER_TOKENS = 300
 /** A wait for a whole answer that nobody minds, in seconds. */
 const COMFORTABLE_S = 20
-/** Loss for each doubling of the wait beyond that; a doubling of parameters gains 1. */
-const WAIT_WEIGHT = 1.2
-/** Loss for a model that must be loaded first. */
-const LOAD_COST = 1
+/** Even within that the quicker of two equals is better: loss for each doubling. */
+const EFFICIENCY = 0.05
+/** A load as long as this, in seconds, counts as one more switch. */
+const LONG_LOAD_S = 10
+/** Loss for each halving of the window that memory forces. */
+const SHORTER = 0.35
 
-/** Higher is better. Writing speed is bound by reading all weights once a token. */
-export function score(candidate: Candidate, { gpus }: ResourceSample): number {
-  const weights = candidate.memory.weightsBytes
-  const onGpu = gpus.some((gpu) => gpu.unified || gpu.totalBytes >= candidate.memory.totalBytes)
-  const seconds = (ANSWER_TOKENS * weights) / (onGpu ? GPU_BANDWIDTH : MEMORY_BANDWIDTH)
-  const wait = WAIT_WEIGHT * Math.max(0, Math.log2(Math.max(seconds, 1e-9) / COMFORTABLE_S))
-  return quality(candidate) - wait - (candidate.loadedContextLength === undefined ? LOAD_COST : 0)
+/** How much time and unrest count against quality. */
+export interface Weights {
+  /** λ: loss for each doubling of the wait beyond comfort, in doublings of parameters. */
+  readonly waitWeight: number
+  /** μ: loss for a model that must be loaded first. */
+  readonly switchWeight: number
 }
 
-/** A prior in doublings of parameters, with a little for finer quantisation. */
-function quality({ quality: configured, parameters, memory, quantisationBits }: Candidate): number {
-  const bits = quantisationBits ?? 4.5
-  const billions = configured ?? (parameters ?? (memory.weightsBytes * 8) / bits) / 1e9
-  return Math.log2(1 + 8 * Math.max(0, billions)) + 0.1 * (Math.min(bits, 8) - 4)
+/** Higher is better. @param window the one it would have, in tokens; undefined: as planned */
+export function score(
+  candidate: Candidate,
+  { needs, resources }: SelectionRequest,
+  learned: Learned,
+  window: number | undefined,
+  { waitWeight, switchWeight }: Weights,
+): number {
+  const seconds = Math.max(answerSeconds(candidate, needs, resources, learned), 1e-9)
+  const wait = waitWeight * Math.max(0, Math.log2(seconds / COMFORTABLE_S)) + EFFICIENCY * Math.log2(1 + seconds)
+  const load = loadSeconds(candidate, learned)
+  const switching = load === 0 ? 0 : switchWeight * (1 + Math.log2(1 + load / LONG_LOAD_S))
+  const { plannedContextLength } = candidate
+  const shorter = window === undefined || window >= plannedContextLength ? 0 : SHORTER * Math.log2(plannedContextLength / window)
+  return qualityOf(candidate, needs, correctionOf(learned, candidate.model)) - wait - switching - shorter
 }

@@ -5,11 +5,13 @@
  */
 import type { Candidate, Decision, ScoredCandidate, SelectionRequest } from '../../chat/policy.ts'
 import { isResting } from './circuit.ts'
-import { score } from './score.ts'
+import { fittingWindow, needAt, roomOf, shortestWindow } from './fit.ts'
+import { score, type Weights } from './score.ts'
 import type { SwitchingState } from './state.ts'
+import { traitsOf } from './traits.ts'
 
 /** What the policy can be told. */
-export interface SwitchingOptions {
+export interface SwitchingOptions extends Weights {
   /** Shortest time between two switches that no failure forces, in ms. */
   readonly dwellMs: number
   /** Calm needed before moving up, in ms. */
@@ -20,55 +22,136 @@ export interface SwitchingOptions {
   readonly cooldownMs: number
 }
 
+/** Why a candidate is left out. */
+type Rule = 'failed' | 'no-chat' | 'vision' | 'tools' | 'window' | 'remote' | 'language' | 'circuit' | 'memory'
+
+/** Rules that may be broken before a model is chosen that does not fit. */
+const BENDABLE: ReadonlySet<Rule> = new Set(['language', 'circuit'])
+
+/** A gain in score below this, in doublings of parameters, is not worth a switch. */
+const WORTHWHILE = 0.15
+
+interface Judged {
+  readonly candidate: Candidate
+  readonly score: number
+  /** Window that fits, in tokens; undefined: none does. */
+  readonly window: number | undefined
+  readonly excluded: Rule | undefined
+}
+
 /** A pure function of state and request. */
 export function select(state: SwitchingState, request: SelectionRequest, options: SwitchingOptions): Decision {
-  const judged = request.candidates.map((candidate) => ({
-    candidate,
-    score: score(candidate, request.resources),
-    excluded: exclusion(candidate, state, request, options),
-  }))
-  const rows: ScoredCandidate[] = judged.map(({ candidate, score: value, excluded }) => ({
-    model: candidate.model,
-    score: Math.round(value * 1000) / 1000,
-    ...(excluded === undefined ? {} : { excluded }),
-  }))
-  // Ties keep the order of the configuration, which is part of the question.
-  const serving = judged.filter((j) => j.excluded === undefined).sort((a, b) => b.score - a.score)
-  const decide = (chosen: Candidate | undefined, reason: string, rest: readonly Candidate[]): Decision => ({
-    model: chosen?.model,
-    contextLength: chosen?.plannedContextLength ?? 0,
-    reason,
-    fallbacks: rest.filter((other) => other !== chosen).map((other) => other.model),
-    candidates: rows,
+  const calm = request.resources.level === 'normal' && state.pressure === 'normal'
+  const room = roomOf(request, state.learned, options.headroom, calm)
+  const judged = request.candidates.map((candidate): Judged => {
+    const window = fittingWindow(candidate, request.needs.contextTokens, room)
+    const excluded = exclusion(candidate, state, request, options) ?? (window === undefined ? 'memory' : undefined)
+    return { candidate, score: score(candidate, request, state.learned, window, options), window, excluded }
   })
-  const fitting = serving.map((j) => j.candidate)
+  const serving = judged.filter((j) => j.excluded === undefined).sort(byScore)
+  const chosen =
+    asked(state, request, judged) ?? choose(state, request, judged, serving, calm, options) ?? lastResort(request, judged, calm)
+  return {
+    model: chosen?.judged.candidate.model,
+    contextLength: chosen === undefined ? 0 : (chosen.window ?? chosen.judged.window ?? chosen.judged.candidate.plannedContextLength),
+    reason: chosen?.reason ?? 'none',
+    fallbacks: (serving.length > 0 ? serving : tooLarge(judged, request)).filter((j) => j !== chosen?.judged).map((j) => j.candidate.model),
+    candidates: judged.map(row),
+  }
+}
 
-  const wanted = request.requested ?? state.pin
-  if (wanted !== null && !request.failed.includes(wanted)) {
-    const asked = request.candidates.find((c) => c.model === wanted && serves(c, request) === undefined)
-    if (asked) return decide(asked, request.requested ? 'requested' : 'pinned', fitting)
-  }
+interface Choice {
+  readonly judged: Judged
+  readonly reason: string
+  readonly window?: number
+}
+
+/** The one that the person asked for with this message, else the pinned one, if it can serve at all. */
+function asked({ pin }: SwitchingState, request: SelectionRequest, judged: readonly Judged[]): Choice | undefined {
+  const wanted = request.requested ?? pin
+  if (wanted === null || request.failed.includes(wanted)) return undefined
+  const found = judged.find(({ candidate }) => candidate.model === wanted && serves(candidate, request) === undefined)
+  return found && { judged: found, reason: request.requested === undefined ? 'pinned' : 'requested' }
+}
+
+/** Among those that serve and fit: stay, or move to the best. */
+function choose(
+  state: SwitchingState,
+  request: SelectionRequest,
+  judged: readonly Judged[],
+  serving: readonly Judged[],
+  calm: boolean,
+  options: SwitchingOptions,
+): Choice | undefined {
   const [best] = serving
-  if (best) {
-    const current = serving.find((j) => j.candidate.model === request.current)
-    if (!current || current === best) return decide(best.candidate, current ? 'still-best' : 'most-efficient', fitting)
-    if (best.candidate.model === state.rescuedFrom) return decide(best.candidate, 'recovered', fitting)
-    if (request.time - state.switchedAt < options.dwellMs) return decide(current.candidate, 'dwell', fitting)
-    const calmSince = Math.max(state.pressureAt, state.switchedAt)
-    if (state.pressure !== 'normal' || request.time - calmSince < options.upgradeAfterMs)
-      return decide(current.candidate, 'not-calm-yet', fitting)
-    return decide(best.candidate, 'upgrade', fitting)
+  if (!best) return undefined
+  if (request.purpose === 'rescue') return { judged: best, reason: 'rescue' }
+  if (request.current === undefined) return { judged: best, reason: 'most-efficient' }
+  const current = serving.find(({ candidate }) => candidate.model === request.current)
+  if (!current) {
+    const former = judged.find(({ candidate }) => candidate.model === request.current)
+    return { judged: best, reason: forced(former?.excluded) }
   }
-  // Nothing fits: the smallest that could serve at all, even if slow; a resting one before none.
-  const smallest = judged
-    .filter((j) => j.excluded === 'memory' || j.excluded === 'circuit')
-    .map((j) => j.candidate)
-    .sort((a, b) => a.memory.totalBytes - b.memory.totalBytes)
-  return decide(smallest[0], smallest.length > 0 ? 'smallest' : 'none', smallest)
+  const stay = (reason: string): Choice => ({ judged: current, reason: state.minimal ? 'minimal' : reason })
+  const settled = request.time - Math.max(state.pressureAt, state.switchedAt) >= options.upgradeAfterMs
+  if (current === best) return calm && settled ? { judged: current, reason: 'still-best' } : stay('still-best')
+  // Its circuit lets it try again: the way back from a rescue is no choice that must wait.
+  if (best.candidate.model === state.rescuedFrom) return { judged: best, reason: 'recovered' }
+  if (request.time - Math.max(state.switchedAt, state.rescuedAt) < options.dwellMs) return stay('dwell')
+  // Beside calm the two times together after a switch: so that no three switches fall into five and a half minutes.
+  const held = request.time - state.switchedAt < options.upgradeAfterMs + options.dwellMs
+  if (!calm || !settled || held) return stay('not-calm-yet')
+  if (best.score - current.score < WORTHWHILE) return { judged: current, reason: 'close-enough' }
+  return { judged: best, reason: 'upgrade' }
+}
+
+/** Why the model in use must be left. */
+function forced(rule: Rule | undefined): string {
+  if (rule === undefined) return 'gone'
+  if (rule === 'memory') return 'downgrade'
+  if (rule === 'circuit' || rule === 'remote') return rule
+  return rule === 'failed' ? 'rescue' : 'needs'
+}
+
+/** Nothing serves and fits: first what fits and breaks a lesser rule, then the smallest, then the widest. */
+function lastResort(request: SelectionRequest, judged: readonly Judged[], calm: boolean): Choice | undefined {
+  const [bent] = judged.filter((j) => j.window !== undefined && j.excluded !== undefined && BENDABLE.has(j.excluded)).sort(byScore)
+  if (bent) return { judged: bent, reason: 'last-resort' }
+  const [smallest] = tooLarge(judged, request)
+  if (smallest) {
+    const window = smallest.candidate.loadedContextLength ?? shortestWindow(smallest.candidate, request.needs.contextTokens)
+    return { judged: smallest, reason: calm ? 'smallest' : 'minimal', window }
+  }
+  // The window that is needed is an estimate: once, the widest may try, and an exact count tells.
+  if (request.failed.length > 0) return undefined
+  const widest = judged
+    .filter((j) => j.excluded === 'window' && j.candidate.allowed && j.window !== undefined)
+    .sort((a, b) => b.candidate.plannedContextLength - a.candidate.plannedContextLength || byScore(a, b))
+  return widest[0] && { judged: widest[0], reason: 'widest' }
+}
+
+/** What could serve but does not fit, smallest first; what rests comes last. */
+function tooLarge(judged: readonly Judged[], { needs }: SelectionRequest): Judged[] {
+  const least = ({ candidate }: Judged): number => needAt(candidate, shortestWindow(candidate, needs.contextTokens))
+  const rank = (j: Judged): number => (j.excluded === 'memory' ? 0 : 1)
+  return judged
+    .filter((j) => j.excluded === 'memory' || (j.excluded !== undefined && BENDABLE.has(j.excluded)))
+    .sort((a, b) => rank(a) - rank(b) || least(a) - least(b))
+}
+
+/** Ties keep the order of the configuration, which is part of the question: sorting is stable. */
+function byScore(a: Judged, b: Judged): number {
+  return b.score - a.score
+}
+
+function row({ candidate, score: value, excluded }: Judged): ScoredCandidate {
+  // Adding 0 makes 0 of -0, which JSON would not keep.
+  const rounded = Math.round(value * 1000) / 1000 + 0
+  return excluded === undefined ? { model: candidate.model, score: rounded } : { model: candidate.model, score: rounded, excluded }
 }
 
 /** Why a model cannot serve this conversation at all. */
-function serves(candidate: Candidate, { needs, failed }: SelectionRequest): string | undefined {
+function serves(candidate: Candidate, { needs, failed }: SelectionRequest): Rule | undefined {
   if (failed.includes(candidate.model)) return 'failed'
   if (needs.vision && !candidate.abilities.vision) return 'vision'
   if (needs.tools && !candidate.abilities.tools) return 'tools'
@@ -76,22 +159,14 @@ function serves(candidate: Candidate, { needs, failed }: SelectionRequest): stri
   return undefined
 }
 
-function exclusion(candidate: Candidate, state: SwitchingState, request: SelectionRequest, options: SwitchingOptions): string | undefined {
+function exclusion(candidate: Candidate, state: SwitchingState, request: SelectionRequest, options: SwitchingOptions): Rule | undefined {
   const reason = serves(candidate, request)
   if (reason !== undefined) return reason
   if (!candidate.allowed) return 'remote'
+  const traits = traitsOf(candidate)
+  if (traits.specialities.has('no-chat')) return 'no-chat'
+  const { script = 'latin' } = request.needs
+  if (traits.englishOnly && script !== 'latin') return 'language'
   if (isResting(state.circuits, candidate.model, request.time, options.cooldownMs)) return 'circuit'
-  return fits(candidate, state, request, options) ? undefined : 'memory'
-}
-
-/** What is loaded stays where it is while memory is calm; anything else must leave the headroom free. */
-function fits(candidate: Candidate, state: SwitchingState, { resources }: SelectionRequest, { headroom }: SwitchingOptions): boolean {
-  // What another machine or another program holds takes nothing of what is free here.
-  if (candidate.remote || candidate.memory.totalBytes === 0) return true
-  const calm = resources.level === 'normal' && state.pressure === 'normal'
-  if (candidate.loadedContextLength !== undefined && calm) return true
-  const { totalBytes, availableBytes } = resources.memory
-  const gpuFree = resources.gpus.filter((gpu) => !gpu.unified).reduce((sum, gpu) => sum + gpu.freeBytes, 0)
-  const room = Math.max(availableBytes + candidate.reclaimableBytes - headroom * totalBytes, gpuFree)
-  return candidate.memory.totalBytes <= room
+  return undefined
 }

@@ -6,7 +6,8 @@
 import type { ModelKey } from '../../chat/model.ts'
 import type { RecordedEvent } from '../../chat/policy.ts'
 import type { PressureLevel } from '../../chat/resources.ts'
-import { type Circuits, foldCircuits } from './circuit.ts'
+import { type Circuits, foldCircuits, OF_THE_LINE } from './circuit.ts'
+import { foldLearned, type Learned, NOTHING_LEARNED } from './learned.ts'
 
 /** Survives JSON. Times are epoch ms. */
 export interface SwitchingState {
@@ -18,14 +19,36 @@ export interface SwitchingState {
   readonly switchedAt: number
   /** Where a failure drove us from; we return when its circuit lets us. */
   readonly rescuedFrom: ModelKey | null
+  /** Last rescue: going back waits for the dwell time, not for calm. */
+  readonly rescuedAt: number
+  /** Whether the machine is exhausted, and Mai does with the smallest. */
+  readonly minimal: boolean
   readonly circuits: Circuits
+  readonly learned: Learned
 }
 
 /** Nothing remembered. */
-export const INITIAL: SwitchingState = { pin: null, pressure: 'normal', pressureAt: 0, switchedAt: 0, rescuedFrom: null, circuits: {} }
+export const INITIAL: SwitchingState = {
+  pin: null,
+  pressure: 'normal',
+  pressureAt: 0,
+  switchedAt: 0,
+  rescuedAt: 0,
+  rescuedFrom: null,
+  minimal: false,
+  circuits: {},
+  learned: NOTHING_LEARNED,
+}
 
-/** Folds one record. */
+/** Folds one record; the same object where nothing changed. */
 export function reduce(state: SwitchingState, event: RecordedEvent): SwitchingState {
+  const next = reduceOwn(state, event)
+  const circuits = foldCircuits(next.circuits, event)
+  const learned = foldLearned(next.learned, event)
+  return circuits === next.circuits && learned === next.learned ? next : { ...next, circuits, learned }
+}
+
+function reduceOwn(state: SwitchingState, event: RecordedEvent): SwitchingState {
   switch (event.type) {
     case 'pin.changed':
       return { ...state, pin: event.payload.model }
@@ -35,19 +58,19 @@ export function reduce(state: SwitchingState, event: RecordedEvent): SwitchingSt
       return { ...state, pressure: 'normal', pressureAt: event.time }
     case 'model.switched':
       return switched(state, event)
-    default: {
-      const circuits = foldCircuits(state.circuits, event)
-      return circuits === state.circuits ? state : { ...state, circuits }
+    case 'model.selected': {
+      const { purpose } = event.payload.request
+      const minimal = event.payload.decision.reason === 'minimal'
+      return minimal === state.minimal || (purpose !== 'turn' && purpose !== 'rescue') ? state : { ...state, minimal }
     }
+    default:
+      return state
   }
 }
 
-/** Failures after which the model itself may be as good as before: its server or its line was the trouble. */
-const OF_THE_LINE: ReadonlySet<string> = new Set(['failed', 'backend-lost', 'stall', 'cut-off'])
-
 function switched(state: SwitchingState, { time, payload }: Extract<RecordedEvent, { type: 'model.switched' }>): SwitchingState {
   const { from, reason, rescue } = payload
-  if (rescue) return OF_THE_LINE.has(reason) ? { ...state, rescuedFrom: state.rescuedFrom ?? from } : state
+  if (rescue) return { ...state, rescuedAt: time, rescuedFrom: OF_THE_LINE.has(reason) ? (state.rescuedFrom ?? from) : state.rescuedFrom }
   // The way back from a rescue is no choice that others must wait for.
   return { ...state, rescuedFrom: null, switchedAt: reason === 'recovered' ? state.switchedAt : time }
 }

@@ -1,0 +1,179 @@
+/**
+ * How a decision is written down: its whole question and answer, without saying again what the log says already.
+ *
+ * With 200 models a question and its answer are some 100 kB of JSON, nearly all of it the same each time. The models are
+ * written once, as `candidates.listed`; a decision points there and adds what has changed. Nothing is lost: reading gives
+ * back the same question and answer.
+ *
+ * @module
+ */
+import type { Candidate, Decision, PolicyRecords, RecordedEvent, ScoredCandidate, SelectionRequest } from './policy.ts'
+import type { Store } from './store.ts'
+
+/** A list that decisions point to. */
+export interface CandidateList {
+  /** Its place in the log. */
+  readonly seq: number
+  /** Epoch ms. */
+  readonly time: number
+  readonly candidates: readonly Candidate[]
+}
+
+/** Candidates as a list and what differs from it. A missing value stands as null. */
+interface PackedCandidates {
+  readonly list: number
+  /** The same for all. */
+  readonly reclaimableBytes: number
+  readonly changed: Readonly<Record<number, Readonly<Record<string, unknown>>>>
+}
+
+/** A decision as the store keeps it. Fallbacks, scores and rules go by position in the list. */
+export interface PackedSelection {
+  readonly request: Omit<SelectionRequest, 'candidates'> & { readonly candidates: PackedCandidates }
+  readonly decision: Omit<Decision, 'candidates' | 'fallbacks'> & {
+    readonly fallbacks: readonly number[]
+    readonly candidates: { readonly scores: readonly number[]; readonly excluded: Readonly<Record<string, readonly number[]>> }
+  }
+}
+
+/** Old records go after 30 days; a list is written anew after one, in ms, so that it outlives what points to it by far most of the time. */
+const LIST_AGE_MS = 24 * 60 * 60 * 1000
+/** A list is written anew when more than this share of it has changed. */
+const MANY = 0.25
+const FEW = 4
+/** Lists that a reader remembers. */
+const REMEMBERED = 4
+
+/** The decision relative to a list; undefined when it needs a new one, or holds what this form cannot express. */
+export function packSelection(
+  { request, decision }: PolicyRecords['model.selected'],
+  list: CandidateList | undefined,
+): PackedSelection | undefined {
+  const { candidates, ...asked } = request
+  if (!list || request.time - list.time > LIST_AGE_MS || list.candidates.length !== candidates.length) return undefined
+  const reclaimableBytes = candidates[0]?.reclaimableBytes ?? 0
+  const changed: Record<number, Record<string, unknown>> = {}
+  let changes = 0
+  for (const [index, candidate] of candidates.entries()) {
+    const listed = list.candidates[index]
+    if (listed?.model !== candidate.model || candidate.reclaimableBytes !== reclaimableBytes) return undefined
+    const difference = differenceOf(listed, candidate)
+    if (!difference) continue
+    changed[index] = difference
+    if (++changes > Math.max(FEW, candidates.length * MANY)) return undefined
+  }
+  const answer = packDecision(decision, candidates)
+  return answer && { request: { ...asked, candidates: { list: list.seq, reclaimableBytes, changed } }, decision: answer }
+}
+
+/** @returns undefined where a policy named models that it was not asked about, or rows in an order of its own */
+function packDecision(
+  { fallbacks, candidates: rows, ...rest }: Decision,
+  candidates: readonly Candidate[],
+): PackedSelection['decision'] | undefined {
+  if (rows.length !== candidates.length) return undefined
+  const places = new Map(candidates.map(({ model }, index) => [model, index]))
+  const excluded: Record<string, number[]> = {}
+  const scores: number[] = []
+  for (const [index, row] of rows.entries()) {
+    if (row.model !== candidates[index]?.model) return undefined
+    scores.push(row.score)
+    if (row.excluded === undefined) continue
+    excluded[row.excluded] ??= []
+    excluded[row.excluded]?.push(index)
+  }
+  const order = fallbacks.map((model) => places.get(model))
+  return order.includes(undefined)
+    ? undefined
+    : { ...rest, fallbacks: order.flatMap((place) => place ?? []), candidates: { scores, excluded } }
+}
+
+function unpackSelection({ request, decision }: PackedSelection, listed: readonly Candidate[]): PolicyRecords['model.selected'] {
+  const { reclaimableBytes, changed } = request.candidates
+  const candidates = listed.map((candidate, index) => {
+    const difference = changed[index]
+    if (!difference) return candidate.reclaimableBytes === reclaimableBytes ? candidate : { ...candidate, reclaimableBytes }
+    const values = Object.entries(difference).map(([field, value]) => [field, value === null ? undefined : value] as const)
+    return { ...candidate, reclaimableBytes, ...Object.fromEntries(values) }
+  })
+  const rules = new Map(
+    Object.entries(decision.candidates.excluded).flatMap(([rule, places]) => places.map((place) => [place, rule] as const)),
+  )
+  const rows = candidates.map(({ model }, index): ScoredCandidate => {
+    const score = decision.candidates.scores[index] ?? 0
+    const rule = rules.get(index)
+    return rule === undefined ? { model, score } : { model, score, excluded: rule }
+  })
+  const fallbacks = decision.fallbacks.flatMap((place) => candidates[place]?.model ?? [])
+  return { request: { ...request, candidates }, decision: { ...decision, fallbacks, candidates: rows } }
+}
+
+/** Fields in which a candidate differs from the listed one; `reclaimableBytes` is kept apart. */
+function differenceOf(listed: Candidate, candidate: Candidate): Record<string, unknown> | undefined {
+  if (listed === candidate) return undefined
+  let difference: Record<string, unknown> | undefined
+  for (const field of new Set([...Object.keys(listed), ...Object.keys(candidate)]) as Set<keyof Candidate>) {
+    if (field === 'reclaimableBytes' || same(listed[field], candidate[field])) continue
+    difference ??= {}
+    difference[field] = candidate[field] ?? null
+  }
+  return difference
+}
+
+/** Values of a candidate: plain, or one level of plain ones. */
+function same(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
+  const left: Readonly<Record<string, unknown>> = { ...a }
+  const right: Readonly<Record<string, unknown>> = { ...b }
+  const keys = Object.keys(left)
+  return keys.length === Object.keys(right).length && keys.every((key) => Object.is(left[key], right[key]))
+}
+
+/** The newest list of the log, if there is one. */
+export async function newestList(store: Store): Promise<CandidateList | undefined> {
+  const [event] = await store.records({ type: 'candidates.listed', newest: true, limit: 1 })
+  return event?.type === 'candidates.listed' ? { seq: event.seq, time: event.time, candidates: event.payload.candidates } : undefined
+}
+
+/** Reads records back as they were before they were written short. */
+export class RecordReader {
+  readonly #store: Store
+  readonly #lists: Map<number, readonly Candidate[]> = new Map()
+
+  constructor(store: Store) {
+    this.#store = store
+  }
+
+  /** Whole records, in the order given. A decision whose models are no longer in the log has none. */
+  async whole(records: readonly RecordedEvent[]): Promise<RecordedEvent[]> {
+    const whole: RecordedEvent[] = []
+    for (const event of records) {
+      if (event.type === 'candidates.listed') this.#remember(event.seq, event.payload.candidates)
+      const packed = event.type === 'model.selected' ? asPacked(event.payload) : undefined
+      if (!packed || event.type !== 'model.selected') whole.push(event)
+      else whole.push({ ...event, payload: unpackSelection(packed, await this.#list(packed.request.candidates.list)) })
+    }
+    return whole
+  }
+
+  async #list(seq: number): Promise<readonly Candidate[]> {
+    const known = this.#lists.get(seq)
+    if (known) return known
+    const [event] = await this.#store.records({ after: seq - 1, through: seq, limit: 1 })
+    const candidates = event?.type === 'candidates.listed' ? event.payload.candidates : []
+    this.#remember(seq, candidates)
+    return candidates
+  }
+
+  #remember(seq: number, candidates: readonly Candidate[]): void {
+    this.#lists.set(seq, candidates)
+    const [oldest] = this.#lists.keys()
+    if (this.#lists.size > REMEMBERED && oldest !== undefined) this.#lists.delete(oldest)
+  }
+}
+
+/** The short form; undefined for a decision that was written whole. */
+function asPacked(payload: PolicyRecords['model.selected'] | PackedSelection): PackedSelection | undefined {
+  return Array.isArray(payload.request.candidates) ? undefined : (payload as PackedSelection)
+}
