@@ -58,6 +58,8 @@ const BLOCKS: ReadonlyMap<number, readonly [elements: number, bytes: number]> = 
   [35, [256, 66]],
   [39, [32, 17]],
   [40, [64, 36]],
+  [41, [128, 18]],
+  [42, [64, 18]],
 ])
 
 /** Bytes of a tensor's data; undefined for a type that is not known here. */
