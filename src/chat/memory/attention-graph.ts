@@ -20,9 +20,11 @@ function fused(context: GraphContext, block: Block, x: Tensor, shape: AttentionS
   const { graph, tokens } = context
   const { heads, kvHeads, keyLength, valueLength } = shape
   const all = block.multiply('attn_qkv', x)
-  const q = turned(context, headNorm(context, block, 'attn_q_norm', graph.view(all, [keyLength, heads, tokens])))
-  const k = turned(context, headNorm(context, block, 'attn_k_norm', graph.view(all, [keyLength, kvHeads, tokens])))
-  store(context, k, graph.view(all, [valueLength, kvHeads, tokens]), shape)
+  const part = (norm: string, count: number): Tensor =>
+    spread(context, turned(context, headNorm(context, block, norm, graph.view(all, [keyLength, count, tokens]))), keyLength)
+  const q = part('attn_q_norm', heads)
+  const v = spread(context, graph.view(all, [valueLength, kvHeads, tokens]), valueLength)
+  store(context, part('attn_k_norm', kvHeads), v, shape)
   return scores(context, q, shape)
 }
 
@@ -32,10 +34,14 @@ function separate(context: GraphContext, block: Block, x: Tensor, shape: Attenti
   const wide = block.multiply('attn_q', x)
   // Some make a gate of the same width beside the queries, and keep both to the end.
   const gated = block.rows('attn_q') === 2 * heads * keyLength
-  const q = turned(context, perHead(context, block, 'attn_q_norm', wide, [keyLength, heads, tokens], gated))
+  const q = spread(context, turned(context, perHead(context, block, 'attn_q_norm', wide, [keyLength, heads, tokens], gated)), keyLength)
   if (cached) {
-    const key = (): Tensor => turned(context, perHead(context, block, 'attn_k_norm', block.multiply('attn_k', x), [keyLength, kvHeads, tokens]))
-    const value = (): Tensor => graph.reshape(block.multiply(block.has('attn_v') ? 'attn_v' : 'attn_k', x), [valueLength, kvHeads, tokens])
+    const key = (): Tensor => {
+      const heads = perHead(context, block, 'attn_k_norm', block.multiply('attn_k', x), [keyLength, kvHeads, tokens])
+      return spread(context, turned(context, heads), keyLength)
+    }
+    const value = (): Tensor =>
+      spread(context, graph.reshape(block.multiply(block.has('attn_v') ? 'attn_v' : 'attn_k', x), [valueLength, kvHeads, tokens]), valueLength)
     const keyFirst = context.shape.windowed ? key() : undefined
     const v = value()
     store(context, keyFirst ?? key(), v, shape)
@@ -104,13 +110,26 @@ function expandedLatent(context: GraphContext, block: Block, x: Tensor, shape: A
   const value = graph.compute([valueLength, heads, tokens], [graph.view(both, [valueLength, heads, tokens])])
   const turnedKey = graph.compute([rotated, heads, tokens], [position(compressed, 1)])
   const key = graph.compute([keyLength, heads, tokens], [graph.view(both, [keyLength - rotated, heads, tokens]), turnedKey])
-  store(context, key, value, shape)
-  return scores(context, q, shape)
+  store(context, spread(context, key, keyLength), spread(context, value, valueLength), shape)
+  return scores(context, spread(context, q, keyLength), shape)
 }
 
 function latentQuery(block: Block, x: Tensor): Tensor {
   return block.has('attn_q_a') ? block.multiply('attn_q_b', block.norm('attn_q_a_norm', block.multiply('attn_q_a', x))) : block.multiply('attn_q', x)
 }
+
+/**
+ * Before it is stored in fewer bits, and with all that meets it, a head is turned by a fixed matrix that spreads its values
+ * evenly; only heads of a multiple of 64 elements are.
+ */
+function spread(context: GraphContext, x: Tensor, length: number): Tensor {
+  if (context.settings.kvType === 'f16' || length % SPREAD !== 0) return x
+  const matrix = context.shared('spread', (g) => g.input([SPREAD, SPREAD], 'f32'))
+  const { graph } = context
+  return graph.reshape(graph.compute([x.bytes / 4], [matrix, graph.reshape(x, [x.bytes / 4])]), x.shape)
+}
+
+const SPREAD = 64
 
 /** Into the cache. Without flash attention values are stored crosswise: each of them has a place of its own. */
 function store(context: GraphContext, key: Tensor, value: Tensor | undefined, { window }: AttentionShape): void {
@@ -127,7 +146,7 @@ function scores(context: GraphContext, q: Tensor, shape: AttentionShape): Tensor
   const { graph, tokens, settings } = context
   const { heads, valueLength } = shape
   const rows = weighted(context, q, shape)
-  if (settings.flashAttention) return graph.reshape(rows, [valueLength * heads, tokens])
+  if (settings.flashAttention) return spread(context, graph.reshape(rows, [valueLength * heads, tokens]), valueLength)
   return graph.compute([valueLength * heads, tokens], [graph.view(rows, [valueLength, heads, tokens])])
 }
 

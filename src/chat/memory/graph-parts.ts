@@ -9,7 +9,8 @@ import type { ComputeGraph, Tensor } from './compute-graph.ts'
 import type { ModelShape } from './model-shape.ts'
 
 /** Architectures that normalise without a root mean square, which is never written over what it reads. */
-const PLAIN_NORM = /^(command-r|cohere2|cohere2moe|dbrx|mpt|olmo|stablelm|starcoder2|gptneox|gpt2|bloom|falcon|phi2|phimoe|codeshell|rwkv)/
+const PLAIN_NORM =
+  /^(command-r|cohere2|cohere2moe|dbrx|mpt|olmo|stablelm|starcoder|starcoder2|gptneox|gpt2|bloom|falcon|phi2|phimoe|codeshell|nemotron|jais|rwkv6|rwkv7)$/
 
 /** What every part of a graph needs. */
 export class GraphContext {
@@ -56,11 +57,14 @@ export class GraphContext {
   }
 
   /** A norm and its weight. */
-  norm(x: Tensor, weighted = true, bias = false): Tensor {
-    const { graph, shape } = this
-    const normed = graph.compute(x.shape, [x], { overwrites: !PLAIN_NORM.test(shape.architecture) })
-    const scaled = weighted ? this.over(normed) : normed
+  norm(x: Tensor, bias = false): Tensor {
+    const scaled = this.over(this.normalised(x))
     return bias ? this.over(scaled) : scaled
+  }
+
+  /** Without a weight. */
+  normalised(x: Tensor): Tensor {
+    return this.graph.compute(x.shape, [x], { overwrites: !PLAIN_NORM.test(this.shape.architecture) })
   }
 }
 
@@ -98,6 +102,6 @@ export class Block {
 
   /** A norm of the block; x itself where the block has none of that name. */
   norm(name: string, x: Tensor): Tensor {
-    return this.has(name) ? this.#context.norm(x, true, this.bias(name) !== undefined) : x
+    return this.has(name) ? this.#context.norm(x, this.bias(name) !== undefined) : x
   }
 }
