@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { GgufHeader } from './gguf-header.ts'
-import type { Metadata } from './gguf-value.ts'
+import type { GgufHeader } from '../../chat/gguf/header.ts'
+import type { Metadata } from '../../chat/gguf/value.ts'
 
 /** What Mai wants to know of a model's file. */
 export interface ModelFacts {

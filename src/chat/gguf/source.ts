@@ -6,7 +6,7 @@
 
 import { constants, type Stats } from 'node:fs'
 import fs, { type FileHandle } from 'node:fs/promises'
-import { headerErrors } from './header-errors.ts'
+import { headerErrors } from './errors.ts'
 
 /** Bytes read at once. */
 const PIECE = 256 * 1024

@@ -7,10 +7,10 @@
  *
  * @module
  */
-import { GgufSource } from './gguf-source.ts'
-import { checkTensorsFit, type PlacedTensor } from './gguf-tensors.ts'
-import { type Metadata, readValue } from './gguf-value.ts'
-import { headerErrors } from './header-errors.ts'
+import { GgufSource } from './source.ts'
+import { alignmentOf, checkTensorsFit, type PlacedTensor } from './tensors.ts'
+import { type Metadata, readValue } from './value.ts'
+import { headerErrors } from './errors.ts'
 
 /** The header of one file. */
 export interface GgufHeader {
@@ -37,9 +37,10 @@ const MOST_NAME_BYTES = 1024
 const MAGIC = 0x46554747 // "GGUF"
 
 /**
+ * @param options `headerOnly`: the tensors' data may be missing, as in what is read of a file that is still far away
  * @throws MaiError `MAI_MODEL_FILE` for anything that is not a whole GGUF file; `MAI_MODEL_FILE_UNREADABLE` where it may not be read
  */
-export async function readGgufHeader(file: string): Promise<GgufHeader> {
+export async function readGgufHeader(file: string, options: { readonly headerOnly?: boolean } = {}): Promise<GgufHeader> {
   const source = await GgufSource.open(file)
   try {
     if ((await source.u32()) !== MAGIC) throw headerErrors.notGguf(file)
@@ -57,7 +58,8 @@ export async function readGgufHeader(file: string): Promise<GgufHeader> {
     }
     const tensors: PlacedTensor[] = []
     for (let index = 0; index < tensorCount; index++) tensors.push(await readTensor(source))
-    checkTensorsFit(source, tensors, metadata.get('general.alignment'))
+    const alignment = alignmentOf(source, metadata.get('general.alignment'))
+    if (options.headerOnly !== true) checkTensorsFit(source, tensors, alignment)
     return { version, metadata, tensors, byteTokens, fileBytes: source.size, headerBytes: source.position }
   } finally {
     await source.close()

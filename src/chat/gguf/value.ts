@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { GgufSource } from './gguf-source.ts'
-import { headerErrors } from './header-errors.ts'
+import type { GgufSource } from './source.ts'
+import { headerErrors } from './errors.ts'
 
 /** A large array. */
 export interface LongArray {
