@@ -6,6 +6,7 @@
 import type { Message, NewMessage, Session, Span } from './message.ts'
 import type { ModelKey } from './model.ts'
 import type { PolicyRecords, RecordedEvent, RecordType } from './policy.ts'
+import type { RecallStore } from './recall.ts'
 
 /** A page of something ordered by time. */
 export interface Page {
@@ -61,7 +62,7 @@ export interface RecordQuery {
 }
 
 /** Writes are durable when the promise resolves. @throws MaiError `MAI_STORE_FULL`, `MAI_STORE_BUSY`, `MAI_STORE_FAILED` */
-export interface Store {
+export interface Store extends RecallStore {
   /** For people: where it is. */
   readonly location: string
   createSession(session: { readonly id: string; readonly title: string; readonly time: number }): Promise<Session>

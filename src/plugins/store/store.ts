@@ -10,6 +10,7 @@ import { Database, type DatabaseOptions } from './database.ts'
 import { indexMessages } from './indexing.ts'
 import { log, pruneLog } from './log.ts'
 import { type Processes, systemProcesses } from './processes.ts'
+import { recall } from './recall.ts'
 import { search } from './search.ts'
 import { shared } from './shared.ts'
 
@@ -85,6 +86,7 @@ export function createStore(options: StoreOptions): OpenStore {
       return stored
     },
     ...search(database, failed),
+    ...recall(database, failed),
     ...log(database, now),
     ...shared(
       database,
