@@ -7,6 +7,7 @@ import type { LedgerStore } from './ledger.ts'
 import type { Message, NewMessage, Session, Span } from './message.ts'
 import type { ModelKey } from './model.ts'
 import type { PolicyRecords, RecordedEvent, RecordType } from './policy.ts'
+import type { RecallStore } from './recall.ts'
 
 /** A page of something ordered by time: the newest of it, or with `after` the oldest. */
 export interface Page {
@@ -64,7 +65,7 @@ export interface RecordQuery {
 }
 
 /** Writes are durable when the promise resolves. @throws MaiError `MAI_STORE_FULL`, `MAI_STORE_BUSY`, `MAI_STORE_FAILED` */
-export interface Store extends LedgerStore {
+export interface Store extends LedgerStore, RecallStore {
   /** For people: where it is. */
   readonly location: string
   createSession(session: { readonly id: string; readonly title: string; readonly time: number }): Promise<Session>

@@ -7,10 +7,11 @@
  * @module
  */
 import { setImmediate } from 'node:timers/promises'
-import type { Part } from '../../chat/message.ts'
+import { concernsInstructions } from '../../chat/instructions.ts'
+import type { Part, Role } from '../../chat/message.ts'
 import type { Database } from './database.ts'
 import { decode } from './json.ts'
-import { indexText } from './search-text.ts'
+import { indexText, placeToken } from './search-text.ts'
 import type { Connection } from './sqlite.ts'
 
 /** One transaction takes about so long, in ms, or one message. */
@@ -39,9 +40,14 @@ function indexSome(db: Connection): void {
   const until = performance.now() + STEP_MS
   const waiting = db.all<{ seq: number }>('SELECT seq FROM unindexed ORDER BY seq LIMIT ?', [BATCH])
   for (const { seq } of waiting) {
-    const { parts } = db.get<{ parts: string }>('SELECT parts FROM messages WHERE seq = ?', [seq]) ?? { parts: '[]' }
-    db.run('INSERT INTO messages_fts (rowid, body) VALUES (?, ?)', [seq, indexText(decode<Part[]>(parts))])
+    const row = db.get<{ session: number; role: Role; parts: string }>('SELECT session, role, parts FROM messages WHERE seq = ?', [seq])
+    if (row) index(db, seq, row.session, row.role, decode<Part[]>(row.parts))
     db.run('DELETE FROM unindexed WHERE seq = ?', [seq])
     if (performance.now() > until) return
   }
+}
+
+function index(db: Connection, seq: number, session: number, role: Role, parts: readonly Part[]): void {
+  db.run('INSERT INTO messages_fts (rowid, body, place) VALUES (?, ?, ?)', [seq, indexText(parts), placeToken(session)])
+  if (concernsInstructions({ role, parts })) db.run('INSERT OR IGNORE INTO instructions (seq, session) VALUES (?, ?)', [seq, session])
 }

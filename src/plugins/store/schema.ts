@@ -99,6 +99,19 @@ CREATE TABLE unindexed (seq INTEGER PRIMARY KEY REFERENCES messages (seq) ON DEL
 ALTER TABLE ledger ADD COLUMN model TEXT NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN ledger_through INTEGER NOT NULL DEFAULT 0;
 `,
+  `
+-- The index knows the session, so that rarity in it is found without reading others. What stands in it is indexed anew.
+DROP TABLE messages_fts;
+CREATE VIRTUAL TABLE messages_fts USING fts5 (body, place, tokenize = 'porter unicode61 remove_diacritics 2');
+INSERT INTO messages_fts (messages_fts, rank) VALUES ('secure-delete', 1);
+INSERT OR IGNORE INTO unindexed (seq) SELECT seq FROM messages;
+-- Messages in which the user gave or took back a standing instruction.
+CREATE TABLE instructions (
+  seq INTEGER PRIMARY KEY REFERENCES messages (seq) ON DELETE CASCADE,
+  session INTEGER NOT NULL
+);
+CREATE INDEX instructions_by_session ON instructions (session, seq);
+`,
 ]
 
 /**

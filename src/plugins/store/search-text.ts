@@ -31,6 +31,16 @@ export function indexText(parts: readonly Part[]): string {
   return texts.join('\n').replace(UNINDEXABLE, ' ').replace(IDEOGRAPH, ' $& ')
 }
 
+/** Stands in the index for a session. */
+export function placeToken(session: number): string {
+  return `s${session}`
+}
+
+/** A full-text query for terms, in one session or in all. */
+export function inBody(terms: string, session?: number): string {
+  return session === undefined ? `body : (${terms})` : `body : (${terms}) AND place : ${placeToken(session)}`
+}
+
 /** The words of a query, the longest first. Each is quoted for a full-text query, so nothing in it is syntax. */
 export function queryTerms(query: string): string[] {
   const terms = new Set<string>()

@@ -7,7 +7,7 @@ import type { Store } from '../../chat/store.ts'
 import { MESSAGE_COLUMNS, type MessageRow, rowLimit, toMessage } from './conversations.ts'
 import type { Database } from './database.ts'
 import { indexMessages } from './indexing.ts'
-import { queryTerms } from './search-text.ts'
+import { inBody, queryTerms } from './search-text.ts'
 import type { Connection } from './sqlite.ts'
 
 const DEFAULT_LIMIT = 20
@@ -44,15 +44,15 @@ function* matches(db: Connection, terms: readonly string[]): Generator<string> {
   const counted = terms.map((term) => ({ term, count: countUpTo(db, term) })).sort((a, b) => a.count - b.count)
   let total = 0
   const rare = counted.filter(({ count }) => count < COMMON && (total += count) <= MAX_RANKED)
-  if (rare.some(({ count }) => count > 0)) yield rare.map(({ term }) => term).join(' OR ')
+  if (rare.some(({ count }) => count > 0)) yield inBody(rare.map(({ term }) => term).join(' OR '))
   const common = counted.filter(({ count }) => count === COMMON)
-  if (common.length > 1) yield common.map(({ term }) => term).join(' AND ')
-  if (common[0]) yield common[0].term
+  if (common.length > 1) yield inBody(common.map(({ term }) => term).join(' AND '))
+  if (common[0]) yield inBody(common[0].term)
 }
 
 function countUpTo(db: Connection, term: string): number {
   const sql = 'SELECT count(*) AS count FROM (SELECT 1 FROM messages_fts WHERE messages_fts MATCH ? LIMIT ?)'
-  return db.get<{ count: number }>(sql, [term, COMMON])?.count ?? 0
+  return db.get<{ count: number }>(sql, [inBody(term), COMMON])?.count ?? 0
 }
 
 function ranked(db: Connection, match: string, session: number | undefined, limit: number): HitRow[] {
@@ -71,6 +71,6 @@ function ranked(db: Connection, match: string, session: number | undefined, limi
   )
 }
 
-function sessionNumber(db: Connection, id: string): number | undefined {
+export function sessionNumber(db: Connection, id: string): number | undefined {
   return db.get<{ num: number }>('SELECT num FROM sessions WHERE id = ?', [id])?.num
 }

@@ -11,6 +11,7 @@ import { indexMessages } from './indexing.ts'
 import { ledger } from './ledger.ts'
 import { log, pruneLog } from './log.ts'
 import { type Processes, systemProcesses } from './processes.ts'
+import { recall } from './recall.ts'
 import { search } from './search.ts'
 import { shared } from './shared.ts'
 
@@ -87,6 +88,7 @@ export function createStore(options: StoreOptions): OpenStore {
     },
     ...search(database, failed),
     ...ledger(database),
+    ...recall(database, failed),
     ...log(database, now),
     ...shared(
       database,

@@ -21,7 +21,7 @@ async function fillSession(file: string): Promise<void> {
         index,
         JSON.stringify([{ type: 'text', text }]),
       ])
-      db.run(`INSERT INTO messages_fts (rowid, body) VALUES (?, ?)`, [index + 1, text])
+      db.run(`INSERT INTO messages_fts (rowid, body, place) VALUES (?, ?, 's1')`, [index + 1, text])
     }
     db.run('UPDATE sessions SET message_count = ? WHERE num = 1', [MESSAGES])
   })
