@@ -6,6 +6,7 @@
 import { toErrorFact } from '../core/errors.ts'
 import type { PluginContext } from '../core/plugin.ts'
 import { Catalogue } from './catalogue.ts'
+import { systemClock } from './clock.ts'
 import { Journal } from './journal.ts'
 import type { LoadedInstance, MemoryEstimate, ModelInfo, ModelKey } from './model.ts'
 import type { Decision, Needs, SelectionRequest } from './policy.ts'
@@ -48,7 +49,16 @@ export class ModelManager {
     this.#now = now
     this.#store = ctx.use('store')
     this.#catalogue = new Catalogue(ctx)
-    this.#residency = new Residency(ctx, this.#catalogue, this.#store, limits.loadIdleMs, now)
+    const { loadIdleMs } = limits
+    this.#residency = new Residency({
+      catalogue: this.#catalogue,
+      store: this.#store,
+      emit: (type, payload) => ctx.emit(type, payload),
+      resources: () => ctx.use('resources').latest(),
+      needBytes: (model, contextLength) => memoryOf(model, contextLength, this.#estimates).totalBytes,
+      loadIdleMs,
+      clock: systemClock(now),
+    })
     this.#journal = new Journal(ctx, ctx.use('policy'), this.#store, run, now)
     this.#turnParts = {
       ctx,
@@ -183,16 +193,13 @@ export class ModelManager {
     const planned = (await this.#question('preload', PLAIN_NEEDS, {})).candidates.find((c) => c.model === model.key)?.plannedContextLength
     const contextLength = options.contextLength ?? planned
     const settings = { ...settingsFor(model, this.#settings.models ?? {}), ...(contextLength === undefined ? {} : { contextLength }) }
-    const hold = await this.#residency.acquire(
-      {
-        model,
-        settings,
-        contextTokens: options.contextLength ?? PLAIN_NEEDS.contextTokens,
-        signal: options.signal ?? this.#ctx.signal,
-        ...(options.onProgress ? { onProgress: options.onProgress } : {}),
-      },
-      false,
-    )
+    const hold = await this.#residency.acquire({
+      model,
+      settings,
+      contextTokens: options.contextLength ?? PLAIN_NEEDS.contextTokens,
+      signal: options.signal ?? this.#ctx.signal,
+      ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+    })
     hold.release()
     if (hold.loadMs > 0) {
       const loaded = { model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }

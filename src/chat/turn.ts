@@ -234,9 +234,8 @@ export class Turn {
     this.model = model.key
     const { residency, journal, ctx, now } = this.#parts
     const began = now()
-    const evict = decision.model !== this.#parts.current()
     try {
-      const hold = await residency.acquire({ model, settings, contextTokens: this.#needs.contextTokens, signal }, evict)
+      const hold = await residency.acquire({ model, settings, contextTokens: this.#needs.contextTokens, signal })
       if (hold.loadMs > 0) {
         const loaded = { model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }
         await journal.record('model.loaded', loaded)
@@ -312,7 +311,7 @@ export class Turn {
     if (prompt.totalMessages > 1) {
       ctx.emit('context.transferred', { ...this.#ids, from, to: model.key, tokens: prompt.tokens, usableTokens: prompt.usableTokens })
     }
-    void residency.tidy(model.key, 'switched')
+    void residency.trim(model.key, 'switched').catch(() => {})
   }
 
   async #generate(
