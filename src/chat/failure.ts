@@ -135,6 +135,8 @@ export const chatErrors = {
       details: { model, needBytes, roomBytes },
     }),
   loadYielded: (model: string): MaiError =>
-    new MaiError('MAI_LOAD_YIELDED', `Loading ${model} in the background gave way to an answer.`, { cure: 'Try again when nothing is answering.' }),
+    new MaiError('MAI_LOAD_YIELDED', `Loading ${model} in the background gave way to an answer.`, {
+      cure: 'Try again when nothing is answering.',
+    }),
   closed: (): MaiError => new MaiError('MAI_CLOSED', 'Mai has shut down.', { cure: 'Make a new Mai with createMai.' }),
 }

@@ -7,19 +7,20 @@ import { type ErrorFact, toErrorFact } from '../core/errors.ts'
 import type { Backend, FinishReason, GenerateRequest, GenerationPiece, Usage } from './backend.ts'
 import { backendError, traitsOf } from './failure.ts'
 import { Gate } from './gate.ts'
+import type { ToolCallPart } from './message.ts'
 import type { StruggleKind } from './policy.ts'
 import type { AnswerStart, Watcher } from './watcher.ts'
 
 /** How often silence is measured, in ms. */
 const TICK_MS = 250
-/** Prompt reading speed that the slowest legitimate machine shows, tokens/s. */
+/** Prompt reading speed that the slowest legitimate machine shows, tokens/s: what is assumed of a model that has shown none. */
 const COLD_PREFILL = 20
 /** How long a backend may take to settle after an abort, in ms. */
 const SETTLE_LIMIT_MS = 2000
 
 /** What one attempt needs. */
 export interface GenerationInput {
-  readonly backend: Backend
+  readonly backend: Pick<Backend, 'generate'>
   readonly request: Omit<GenerateRequest, 'signal'>
   readonly promptTokens: number
   readonly shown: AnswerStart['shown']
@@ -32,6 +33,7 @@ export interface GenerationInput {
   /** Text for the person, in order. */
   readonly release: (text: string) => void
   readonly reasoning: (text: string) => void
+  readonly toolCall: (call: ToolCallPart) => void
   readonly onWatcherBroken: (watcher: string, error: unknown) => void
 }
 
@@ -64,7 +66,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   const gate = new Gate(input.watchers, start, input.onWatcherBroken)
   const stop = new AbortController()
   const signal = AbortSignal.any([input.signal, stop.signal])
-  const firstLimit = Math.max(input.firstTokenMs, (4 * input.promptTokens * 1000) / COLD_PREFILL)
+  const firstLimit = Math.max(input.firstTokenMs, (4 * input.promptTokens * 1000) / (input.shown.prefillPerSecond ?? COLD_PREFILL))
   let completionTokens = 0
   let firstAt: number | undefined
   let lastAt = began
@@ -81,7 +83,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     }
     lastAt = now()
     firstAt ??= lastAt
-    if (piece.type === 'tool-call') return
+    if (piece.type === 'tool-call') return input.toolCall(piece)
     completionTokens += piece.tokens
     if (piece.type === 'reasoning') return input.reasoning(piece.text)
     input.release(gate.push(piece.text, lastAt))

@@ -7,13 +7,16 @@ import { toErrorFact } from '../core/errors.ts'
 import type { PluginContext } from '../core/plugin.ts'
 import { Catalogue } from './catalogue.ts'
 import { systemClock } from './clock.ts'
+import { traitsOf } from './failure.ts'
 import { Journal } from './journal.ts'
-import type { LoadedInstance, MemoryEstimate, ModelInfo, ModelKey } from './model.ts'
+import type { LoadedInstance, LoadSettings, MemoryEstimate, ModelInfo, ModelKey, ModelSettings } from './model.ts'
 import type { Decision, Needs, SelectionRequest } from './policy.ts'
+import { Preloader } from './preload.ts'
 import type { Reply } from './reply.ts'
-import { Residency } from './residency.ts'
+import { Residency, type Wanted } from './residency.ts'
 import type { MaiSettings, TurnSettings } from './settings.ts'
 import { candidates, memoryOf, settingsFor } from './situation.ts'
+import { Speeds } from './speeds.ts'
 import type { BackendStatus, CurrentModelStatus, ModelRow } from './status.ts'
 import type { Store } from './store.ts'
 import { Turn, type TurnInput, type TurnParts } from './turn.ts'
@@ -29,6 +32,7 @@ export class ModelManager {
   readonly #catalogue: Catalogue
   readonly #residency: Residency
   readonly #journal: Journal
+  readonly #preloader: Preloader
   readonly #turnParts: TurnParts
   readonly #estimates: Map<ModelKey, MemoryEstimate> = new Map()
   readonly #now: () => number
@@ -60,11 +64,23 @@ export class ModelManager {
       clock: systemClock(now),
     })
     this.#journal = new Journal(ctx, ctx.use('policy'), this.#store, run, now)
+    this.#preloader = new Preloader({
+      room: () => this.#residency.room(),
+      needBytes: (model, contextLength) => memoryOf(model, contextLength, this.#estimates).totalBytes,
+      load: (model, load, signal, onProgress) => this.#load(model, load, { background: true, signal, onProgress }),
+      release: (instance, reason) => this.#residency.release(instance, reason),
+      current: () => this.#current,
+      onSample: (call) => ctx.on('resources.sampled', call),
+      onReady: (instance) => ctx.emit('model.preloaded', { model: instance.model, ms: 0 }),
+      onFailed: (model, error) => void this.#loadFailed(model, error),
+    })
     this.#turnParts = {
       ctx,
       store: this.#store,
       catalogue: this.#catalogue,
       residency: this.#residency,
+      preloader: this.#preloader,
+      speeds: new Speeds(this.#store, (type, payload) => ctx.emit(type, payload)),
       journal: this.#journal,
       limits,
       models: settings.models ?? {},
@@ -75,6 +91,7 @@ export class ModelManager {
         this.#current = model
         this.#lastDecision = decision
       },
+      pinned: () => this.#pin,
       question: (purpose, needs, about) => this.#question(purpose, needs, about),
     }
     ctx.on('resources.pressured', (edge) => void this.#journal.record('resources.pressured', edge))
@@ -175,10 +192,11 @@ export class ModelManager {
     return model
   }
 
-  /** Loads in the background of whatever goes on; it stays loaded until it is unloaded by name. */
+  /** Loads within the memory left over, giving way to answers; it stays loaded until it is unloaded by name. */
   async preloadModel(key: string): Promise<LoadedInstance> {
     const began = this.#now()
-    const instance = await this.loadModel(key)
+    const { model, settings } = await this.#planned(key, undefined)
+    const instance = await this.#load(model, settings, { background: true })
     this.#residency.keep(instance)
     this.#ctx.emit('model.preloaded', { model: instance.model, ms: this.#now() - began })
     return instance
@@ -189,24 +207,8 @@ export class ModelManager {
     key: string,
     options: { readonly contextLength?: number; readonly onProgress?: (fraction: number) => void; readonly signal?: AbortSignal } = {},
   ): Promise<LoadedInstance> {
-    const model = await this.resolve(key)
-    const planned = (await this.#question('preload', PLAIN_NEEDS, {})).candidates.find((c) => c.model === model.key)?.plannedContextLength
-    const contextLength = options.contextLength ?? planned
-    const settings = { ...settingsFor(model, this.#settings.models ?? {}), ...(contextLength === undefined ? {} : { contextLength }) }
-    const hold = await this.#residency.acquire({
-      model,
-      settings,
-      contextTokens: options.contextLength ?? PLAIN_NEEDS.contextTokens,
-      signal: options.signal ?? this.#ctx.signal,
-      ...(options.onProgress ? { onProgress: options.onProgress } : {}),
-    })
-    hold.release()
-    if (hold.loadMs > 0) {
-      const loaded = { model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }
-      await this.#journal.record('model.loaded', loaded)
-      this.#ctx.emit('model.loaded', loaded)
-    }
-    return hold.instance
+    const { model, settings } = await this.#planned(key, options.contextLength)
+    return this.#load(model, settings, { ...options, contextTokens: options.contextLength })
   }
 
   /** Unloads what is loaded of it, also what Mai did not load, because the person asked. @returns how many instances */
@@ -236,8 +238,47 @@ export class ModelManager {
 
   /** Ends what hangs on models. */
   async close(): Promise<void> {
+    await this.#preloader.close()
     await this.#journal.settled()
     await this.#residency.close(this.#settings.unloadOnExit ?? false)
+  }
+
+  async #planned(key: string, contextLength: number | undefined): Promise<{ readonly model: ModelInfo; readonly settings: ModelSettings }> {
+    const model = await this.resolve(key)
+    const { candidates: rows } = await this.#question('preload', PLAIN_NEEDS, {})
+    const planned = contextLength ?? rows.find((row) => row.model === model.key)?.plannedContextLength
+    const settings = settingsFor(model, this.#settings.models ?? {})
+    return { model, settings: planned === undefined ? settings : { ...settings, contextLength: planned } }
+  }
+
+  async #load(
+    model: ModelInfo,
+    settings: LoadSettings,
+    options: { readonly contextTokens?: number | undefined; readonly signal?: AbortSignal } & Pick<Wanted, 'background' | 'onProgress'>,
+  ): Promise<LoadedInstance> {
+    const { contextTokens = PLAIN_NEEDS.contextTokens, signal = this.#ctx.signal, background, onProgress } = options
+    const hold = await this.#residency.acquire({
+      model,
+      settings,
+      contextTokens,
+      signal,
+      ...(background === undefined ? {} : { background }),
+      ...(onProgress ? { onProgress } : {}),
+    })
+    hold.release()
+    if (hold.loadMs > 0) {
+      const loaded = { model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }
+      await this.#journal.record('model.loaded', loaded)
+      this.#ctx.emit('model.loaded', loaded)
+    }
+    return hold.instance
+  }
+
+  /** Nobody waited for it: recorded, so that the policy lets it rest. */
+  async #loadFailed(model: ModelKey, error: unknown): Promise<void> {
+    const fact = toErrorFact(error)
+    await this.#journal.record('model.load.failed', { model, code: fact.code, memory: traitsOf(error).memory })
+    this.#ctx.emit('model.load.failed', { model, error: fact })
   }
 
   async #question(purpose: SelectionRequest['purpose'], needs: Needs, about: Partial<SelectionRequest>): Promise<SelectionRequest> {

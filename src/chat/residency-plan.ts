@@ -82,9 +82,7 @@ export function planStep(demand: Demand, residents: readonly ResidentState[], ro
     .filter((resident) => resident.evictable)
     .sort(
       (a, b) =>
-        Number(b.draining) - Number(a.draining) ||
-        Number(awaited.has(a.model)) - Number(awaited.has(b.model)) ||
-        a.lastUsed - b.lastUsed,
+        Number(b.draining) - Number(a.draining) || Number(awaited.has(a.model)) - Number(awaited.has(b.model)) || a.lastUsed - b.lastUsed,
     )
   const idle = order.filter((resident) => resident.holds === 0)
   // A window of it that is too small serves nobody once the larger one is there.

@@ -182,6 +182,15 @@ export class Residency {
     return this.#do(instance.instanceId, () => this.#unload(instance, reason))
   }
 
+  /** Unloads an instance that Mai loaded, unless somebody uses it. */
+  release(instance: LoadedInstance, reason: string): Promise<void> {
+    return this.#do(undefined, async () => {
+      const foreign = await this.#leases.elsewhere()
+      const own = this.#states(foreign ?? new Set(this.#residents.keys())).some((r) => r.instanceId === instance.instanceId && r.evictable)
+      if (own) await this.#evict(instance.instanceId, reason)
+    })
+  }
+
   /** Forgets an instance that turned out to be gone. */
   lost(instance: LoadedInstance, reason: string): void {
     if (!this.#residents.delete(instance.instanceId)) return
@@ -330,7 +339,8 @@ export class Residency {
       const began = performance.now()
       const instance = await this.#load(claim.wanted, loading)
       const resident = this.#know(instance, true)
-      for (const waiting of loading.claims) void this.#hold(resident, waiting === claim ? performance.now() - began : 0).then(waiting.resolve)
+      for (const waiting of loading.claims)
+        void this.#hold(resident, waiting === claim ? performance.now() - began : 0).then(waiting.resolve)
     } catch (error) {
       for (const waiting of loading.claims) waiting.reject(error)
     } finally {
@@ -344,7 +354,9 @@ export class Residency {
     try {
       return await this.#loadOnce(wanted, loading)
     } catch (error) {
-      const idle = this.#states((await this.#leases.elsewhere()) ?? new Set(this.#residents.keys())).filter((r) => r.evictable && r.holds === 0)
+      const idle = this.#states((await this.#leases.elsewhere()) ?? new Set(this.#residents.keys())).filter(
+        (r) => r.evictable && r.holds === 0,
+      )
       if (!traitsOf(error).memory || wanted.background || idle.length === 0 || loading.stop.signal.aborted) throw error
       const evict = idle.map(({ instanceId }) => instanceId)
       await this.#makeRoom(evict, this.#needOf(wanted), 'make room', loading.stop.signal)

@@ -29,8 +29,8 @@ afterEach(async () => {
 async function world(models: ScriptedModel[], settings: Partial<MaiSettings> = {}, extra: Plugin[] = []): Promise<World> {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'mai-turn-'))
   cleanups.push(() => fs.rm(folder, { recursive: true, force: true }))
-  const backend = scriptedBackend(models)
   const machine = resourceTrace()
+  const backend = scriptedBackend(models, { machine })
   const plugins = [store({ file: path.join(folder, 'mai.db') }), machine.plugin, switching(), compression(), backend.plugin, ...extra]
   const mai = await createMai({ plugins, ...settings })
   cleanups.push(() => mai.shutdown())
@@ -81,9 +81,28 @@ describe('a turn', () => {
     expect(spans.map((span) => span.model)).toEqual(['scripted/big', 'scripted/small'])
   })
 
-  it('takes the next best model at once when a load is refused', async () => {
+  it('shortens the context of a model that is refused for memory, down to what the conversation needs', async () => {
+    const { mai, backend } = await world([{ id: 'only', sizeBytes: 4 * GB, answer: STORY, loads: ['refuse', 'refuse'] }])
+    const reply = await mai.processMessage('Tell me a story.')
+    expect([reply.text, reply.attempts.length]).toEqual([STORY, 1])
+    expect(backend.calls.requests[0]?.instance.contextLength).toBe(2048)
+  })
+
+  it('does not walk through every larger model after memory ran out', async () => {
+    const refuse = (id: string, size: number): ScriptedModel => ({
+      id,
+      sizeBytes: size * GB,
+      answer: STORY,
+      loads: new Array(9).fill('refuse'),
+    })
+    const { mai, backend } = await world([refuse('a', 1), refuse('b', 1.1), refuse('c', 1.2), refuse('d', 1.3)])
+    await expect(mai.processMessage('Tell me a story.', { model: 'a' })).rejects.toMatchObject({ code: 'MAI_ALL_FAILED' })
+    expect(new Set(backend.calls.loads)).toEqual(new Set(['a']))
+  })
+
+  it('takes the next best model when a load is refused however short the context', async () => {
     const { mai, events } = await world([
-      { id: 'big', sizeBytes: 4 * GB, answer: STORY, loads: ['refuse'] },
+      { id: 'big', sizeBytes: 4 * GB, answer: STORY, loads: ['refuse', 'refuse', 'refuse', 'refuse'] },
       { id: 'small', sizeBytes: GB, answer: STORY },
     ])
     const reply = await mai.processMessage('Tell me a story.')
