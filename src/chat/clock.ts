@@ -36,3 +36,10 @@ export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
     else signal?.addEventListener('abort', done, { once: true })
   })
 }
+
+/** A signal that aborts after so many ms, unless it is let go of before. */
+export function limit(clock: Clock, ms: number): { readonly signal: AbortSignal; end(): void } {
+  const late = new AbortController()
+  const end = clock.after(ms, () => late.abort(new DOMException('It took too long.', 'TimeoutError')))
+  return { signal: late.signal, end }
+}

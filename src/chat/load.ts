@@ -4,12 +4,12 @@
  * @module
  */
 import type { Backend } from './backend.ts'
-import { type Clock, pause } from './clock.ts'
+import { type Clock, limit, pause } from './clock.ts'
 import { backendError } from './failure.ts'
 import type { LoadedInstance, LoadSettings, ModelInfo } from './model.ts'
 
 /** Bound on one unload, in ms. */
-export const UNLOAD_LIMIT_MS = 30_000
+const UNLOAD_LIMIT_MS = 30_000
 /** How long a load that is given up may take to clear up before others go on, in ms. */
 const CLEAR_UP_MS = 100
 
@@ -45,7 +45,7 @@ export async function loadModel({ backend, model, settings, idleMs, clock, onPro
     (instance) => {
       settled.abort()
       // A load that ends after it was given up must not stay in memory unseen.
-      if (stop.aborted) void backend.unload(instance, AbortSignal.timeout(UNLOAD_LIMIT_MS)).catch(() => {})
+      if (stop.aborted) void unloadInstance(backend, instance, clock).catch(() => {})
     },
     () => settled.abort(),
   )
@@ -58,6 +58,20 @@ export async function loadModel({ backend, model, settings, idleMs, clock, onPro
     throw stop.aborted ? stop.reason : error
   } finally {
     disarm()
+  }
+}
+
+/** Bounded, whatever the backend does. */
+export async function unloadInstance(backend: Backend, instance: LoadedInstance, clock: Clock): Promise<void> {
+  const { signal, end } = limit(clock, UNLOAD_LIMIT_MS)
+  const over = new AbortController()
+  try {
+    const unloading = backend.unload(instance, signal)
+    unloading.catch(() => {})
+    await Promise.race([unloading, aborted(signal, over.signal).then(() => Promise.reject(signal.reason))])
+  } finally {
+    over.abort()
+    end()
   }
 }
 

@@ -12,7 +12,7 @@ import type { Catalogue } from './catalogue.ts'
 import { type Clock, pause } from './clock.ts'
 import { chatErrors, traitsOf } from './failure.ts'
 import { Leases } from './leases.ts'
-import { loadModel, UNLOAD_LIMIT_MS } from './load.ts'
+import { loadModel, unloadInstance } from './load.ts'
 import type { LoadedInstance, LoadSettings, ModelInfo, ModelKey } from './model.ts'
 import { type Demand, planStep, type ResidentState, type Room, roomOf } from './residency-plan.ts'
 import type { ResourceSample } from './resources.ts'
@@ -185,8 +185,7 @@ export class Residency {
   /** Unloads an instance that Mai loaded, unless somebody uses it. */
   release(instance: LoadedInstance, reason: string): Promise<void> {
     return this.#do(undefined, async () => {
-      const foreign = await this.#leases.elsewhere()
-      const own = this.#states(foreign ?? new Set(this.#residents.keys())).some((r) => r.instanceId === instance.instanceId && r.evictable)
+      const own = this.#states(NONE).some((r) => r.instanceId === instance.instanceId && r.evictable)
       if (own) await this.#evict(instance.instanceId, reason)
     })
   }
@@ -436,9 +435,7 @@ export class Residency {
   }
 
   async #evictIdle(survivor: ModelKey | undefined, reason: string): Promise<void> {
-    const foreign = await this.#leases.elsewhere()
-    if (!foreign) return
-    const idle = this.#states(foreign).filter((r) => r.evictable && r.holds === 0 && r.model !== survivor)
+    const idle = this.#states(NONE).filter((r) => r.evictable && r.holds === 0 && r.model !== survivor)
     for (const { instanceId } of idle.sort((a, b) => a.lastUsed - b.lastUsed)) await this.#evict(instanceId, reason)
   }
 
@@ -460,8 +457,10 @@ export class Residency {
 
   /** @returns the memory that it took; undefined when it was needed again meanwhile */
   async #evict(instanceId: string, reason: string): Promise<number | undefined> {
+    // Asked again each time: unloading the one before may have taken long.
+    const foreign = await this.#leases.elsewhere()
     const resident = this.#residents.get(instanceId)
-    if (!resident || resident.holds > 0) return undefined
+    if (!resident || resident.holds > 0 || !foreign || foreign.has(instanceId)) return undefined
     await this.#unload(resident.instance, reason).catch((error: unknown) =>
       this.#parts.emit('plugin.failed', { plugin: resident.instance.model, during: 'unloading', error: toErrorFact(error) }),
     )
@@ -469,13 +468,13 @@ export class Residency {
   }
 
   async #unload(instance: LoadedInstance, reason: string): Promise<void> {
-    const { catalogue, emit } = this.#parts
+    const { catalogue, emit, clock } = this.#parts
     const model = catalogue.find(instance.model)
     // Nobody may join it from here on.
     this.#residents.delete(instance.instanceId)
     catalogue.note(instance, false)
     try {
-      if (model) await catalogue.backendOf(model).unload(instance, AbortSignal.timeout(UNLOAD_LIMIT_MS))
+      if (model) await unloadInstance(catalogue.backendOf(model), instance, clock)
     } catch (error) {
       // What is really there is asked again.
       catalogue.invalidate()
