@@ -29,9 +29,11 @@ export interface LoadOrder {
 /** @throws MaiError of `failure.ts`, `MAI_LOAD_TIMEOUT` after a time without progress; the signal's reason */
 export async function loadModel({ backend, model, settings, idleMs, clock, onProgress, signal }: LoadOrder): Promise<LoadedInstance> {
   signal.throwIfAborted()
-  const idle = new AbortController()
-  const stop = AbortSignal.any([signal, idle.signal])
-  const late = (): void => idle.abort(backendError('MAI_LOAD_TIMEOUT', `Loading ${model.key} made no progress for ${idleMs / 1000} s.`))
+  const giving = new AbortController()
+  const stop = giving.signal
+  const giveUp = (): void => giving.abort(signal.reason)
+  signal.addEventListener('abort', giveUp, { once: true })
+  const late = (): void => giving.abort(backendError('MAI_LOAD_TIMEOUT', `Loading ${model.key} made no progress for ${idleMs / 1000} s.`))
   let disarm = clock.after(idleMs, late)
   const progress = (fraction: number): void => {
     if (stop.aborted) return
@@ -40,51 +42,42 @@ export async function loadModel({ backend, model, settings, idleMs, clock, onPro
     onProgress(fraction)
   }
   const loading = backend.load(model, settings, progress, stop)
-  const settled = new AbortController()
-  loading.then(
-    (instance) => {
-      settled.abort()
-      // A load that ends after it was given up must not stay in memory unseen.
-      if (stop.aborted) void unloadInstance(backend, instance, clock).catch(() => {})
-    },
-    () => settled.abort(),
+  const ended = loading.then(
+    // A load that ends after it was given up must not stay in memory unseen.
+    (instance) => void (stop.aborted && unloadInstance(backend, instance, clock).catch(() => {})),
+    () => {},
   )
   try {
-    const given = await Promise.race([loading, aborted(stop, settled.signal)])
-    if (given !== undefined && !stop.aborted) return given
-    await pause(clock, CLEAR_UP_MS, settled.signal)
+    const instance = await Promise.race([loading, aborted(stop)])
+    if (instance !== undefined && !stop.aborted) return instance
+    await Promise.race([ended, pause(clock, CLEAR_UP_MS)])
     throw stop.reason
   } catch (error) {
     throw stop.aborted ? stop.reason : error
   } finally {
     disarm()
+    signal.removeEventListener('abort', giveUp)
   }
 }
 
 /** Bounded, whatever the backend does. */
 export async function unloadInstance(backend: Backend, instance: LoadedInstance, clock: Clock): Promise<void> {
   const { signal, end } = limit(clock, UNLOAD_LIMIT_MS)
-  const over = new AbortController()
+  const unloading = backend.unload(instance, signal)
+  unloading.catch(() => {})
+  const late = aborted(signal).then(() => Promise.reject(signal.reason))
+  late.catch(() => {})
   try {
-    const unloading = backend.unload(instance, signal)
-    unloading.catch(() => {})
-    await Promise.race([unloading, aborted(signal, over.signal).then(() => Promise.reject(signal.reason))])
+    await Promise.race([unloading, late])
   } finally {
-    over.abort()
     end()
   }
 }
 
-/** Resolves when `signal` aborts; lets go of it when `end` does. */
-function aborted(signal: AbortSignal, end: AbortSignal): Promise<undefined> {
+/** Resolves when a signal of our own aborts; it is forgotten with the signal. */
+function aborted(signal: AbortSignal): Promise<undefined> {
   return new Promise((resolve) => {
-    const done = (): void => {
-      signal.removeEventListener('abort', done)
-      end.removeEventListener('abort', done)
-      if (signal.aborted) resolve(undefined)
-    }
-    if (signal.aborted) done()
-    signal.addEventListener('abort', done, { once: true })
-    end.addEventListener('abort', done, { once: true })
+    if (signal.aborted) resolve(undefined)
+    signal.addEventListener('abort', () => resolve(undefined), { once: true })
   })
 }

@@ -168,7 +168,8 @@ export class World {
   async #unload(instance: LoadedInstance): Promise<void> {
     const { instanceId, model } = instance
     if ((this.#generating.get(instanceId) ?? 0) > 0) this.violations.push(`${instanceId} was unloaded under an answer`)
-    if (this.foreign.has(instanceId) && !this.#asked.has(instanceId)) this.violations.push(`${instanceId} was unloaded under another process`)
+    if (this.foreign.has(instanceId) && !this.#asked.has(instanceId))
+      this.violations.push(`${instanceId} was unloaded under another process`)
     if (!this.#loaded.delete(instanceId)) return
     const { sizeBytes = 0 } = this.model(model)
     this.evictions.push(model.slice('test/'.length))
