@@ -6,6 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Catalogue } from './catalogue.ts'
+import { minimalDecision } from './degradation.ts'
 import type { TurnIds } from './events.ts'
 import type { ModelInfo, ModelKey } from './model.ts'
 import type { Decision, Needs, SelectionRequest } from './policy.ts'
@@ -20,6 +21,14 @@ export interface Choice {
   readonly model: ModelInfo
   readonly decision: Decision
   readonly request: SelectionRequest
+  /** Minimal mode: nothing goes to the GPU. */
+  readonly cpuOnly?: boolean
+}
+
+/** Nothing can be tried, and why not. */
+export interface NoChoice {
+  readonly rules: readonly string[]
+  readonly request: SelectionRequest
 }
 
 /** What to choose for. */
@@ -33,19 +42,27 @@ export interface ChoiceInput {
 }
 
 /** @returns the choice, or why each model was not chosen */
-export async function chooseModel(
-  parts: TurnParts,
-  { ids, rescue, requested, failed, needs }: ChoiceInput,
-): Promise<Choice | { readonly rules: readonly string[] }> {
+export async function chooseModel(parts: TurnParts, { ids, rescue, requested, failed, needs }: ChoiceInput): Promise<Choice | NoChoice> {
   const { catalogue, journal } = parts
   const about = { ...ids, requested, failed: [...failed] }
   const request = await parts.question(rescue ? 'rescue' : 'turn', needs, about)
   const decision = await journal.select(request)
   const model = decision.model === undefined ? undefined : catalogue.find(decision.model)
   if (!model || failed.has(model.key)) {
-    return { rules: decision.candidates.map(({ model: key, excluded }) => `${key}: ${excluded ?? 'not chosen'}`) }
+    return { request, rules: decision.candidates.map(({ model: key, excluded }) => `${key}: ${excluded ?? 'not chosen'}`) }
   }
   return (rescue ? undefined : keepPresent(parts, request, decision, model)) ?? { model, decision, request }
+}
+
+/** The last resort, once, after memory ran out on a machine whose GPU might be in the way. */
+export async function minimalChoice({ catalogue, journal, ctx }: TurnParts, request: SelectionRequest): Promise<Choice | undefined> {
+  if (request.resources.gpus.length === 0) return undefined
+  const decision = minimalDecision(request.candidates, request.needs)
+  const model = decision.model === undefined ? undefined : catalogue.find(decision.model)
+  if (!model) return undefined
+  await journal.record('model.selected', { request, decision })
+  ctx.emit('model.selected', { request, decision })
+  return { model, decision, request, cpuOnly: true }
 }
 
 /** The present model, where it can finish this message and the better one can be prepared beside it. */

@@ -65,7 +65,7 @@ async function ask(
 }
 
 /** The same conversation with the partial answer in it, and the request to go on. */
-export function asking(messages: readonly PromptMessage[], partial: string): readonly PromptMessage[] {
+function asking(messages: readonly PromptMessage[], partial: string): readonly PromptMessage[] {
   const anchor = ANCHOR.exec(partial)?.[0].trim() ?? ''
   const request = [
     'Your answer broke off. Go on exactly where it stopped, without any introduction.',

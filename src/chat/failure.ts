@@ -92,9 +92,13 @@ export const chatErrors = {
       cure,
       details: { tried },
     }),
-  allFailed: (attempts: readonly string[], cause: unknown): MaiError =>
+  allFailed: (
+    attempts: readonly string[],
+    cause: unknown,
+    cure = 'See mai status and the log; free memory or add a smaller model.',
+  ): MaiError =>
     new MaiError('MAI_ALL_FAILED', `Every model that could answer failed: ${attempts.join('; ')}.`, {
-      cure: 'See mai status and the log; free memory or add a smaller model.',
+      cure,
       cause,
     }),
   unknownModel: (key: string, nearest: readonly string[]): MaiError =>

@@ -71,7 +71,7 @@ export class ModelManager {
       release: (instance, reason) => this.#residency.release(instance, reason),
       current: () => this.#current,
       onSample: (call) => ctx.on('resources.sampled', call),
-      onReady: (instance) => ctx.emit('model.preloaded', { model: instance.model, ms: 0 }),
+      onReady: ({ model }, ms) => ctx.emit('model.preloaded', { model, ms }),
       onFailed: (model, error) => void this.#loadFailed(model, error),
     })
     this.#turnParts = {

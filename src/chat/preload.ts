@@ -27,7 +27,7 @@ export interface PreloaderParts {
   readonly current: () => ModelKey | undefined
   /** Calls back at each sample of the machine. */
   readonly onSample: (call: () => void) => Disposer
-  readonly onReady: (instance: LoadedInstance) => void
+  readonly onReady: (instance: LoadedInstance, ms: number) => void
   readonly onFailed: (model: ModelKey, error: unknown) => void
 }
 
@@ -70,19 +70,26 @@ export class Preloader {
     return this.#loading
   }
 
-  async close(): Promise<void> {
-    this.#work?.stop.abort()
-    await this.#loading
+  /** Gives up what is being prepared. */
+  stop(): void {
+    if (!this.#work) return
+    this.#work.stop.abort()
     this.#end()
   }
 
+  async close(): Promise<void> {
+    this.stop()
+    await this.#loading
+  }
+
   async #load(work: Work, model: ModelInfo, settings: LoadSettings): Promise<void> {
+    const began = performance.now()
     try {
       work.instance = await this.#parts.load(model, settings, work.stop.signal, (fraction) => {
         work.fraction = Math.max(work.fraction, Math.min(1, fraction))
       })
       work.fraction = 1
-      this.#parts.onReady(work.instance)
+      this.#parts.onReady(work.instance, performance.now() - began)
     } catch (error) {
       const gaveWay = work.stop.signal.aborted || (isMaiError(error) && error.code === 'MAI_LOAD_YIELDED')
       if (!gaveWay) this.#parts.onFailed(model.key, error)

@@ -22,7 +22,7 @@ const LEAST_ANSWER = 16
 const UNKNOWN: Shown = { prefillPerSecond: undefined, writingPerSecond: undefined }
 
 /** What one answer showed. A prompt that was in the cache already looks faster than it is: the floor of a limit covers that. */
-export function shownBy({ usage, firstTokenMs, ms }: Pick<GenerationOutcome, 'usage' | 'firstTokenMs' | 'ms'>): Shown {
+function shownBy({ usage, firstTokenMs, ms }: Pick<GenerationOutcome, 'usage' | 'firstTokenMs' | 'ms'>): Shown {
   const writingMs = ms - firstTokenMs
   return {
     prefillPerSecond: usage.promptTokens >= LEAST_PROMPT && firstTokenMs > 0 ? (usage.promptTokens * 1000) / firstTokenMs : undefined,
@@ -32,7 +32,7 @@ export function shownBy({ usage, firstTokenMs, ms }: Pick<GenerationOutcome, 'us
 }
 
 /** Averages with exponentially fading weights. */
-export function averaged(before: Shown, now: Shown): Shown {
+function averaged(before: Shown, now: Shown): Shown {
   const mean = (old: number | undefined, fresh: number | undefined): number | undefined =>
     old === undefined ? fresh : fresh === undefined ? old : old + WEIGHT * (fresh - old)
   return {

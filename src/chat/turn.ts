@@ -15,11 +15,11 @@ import type { AnswerStream } from './answer-stream.ts'
 import { Attempts } from './attempts.ts'
 import type { Usage } from './backend.ts'
 import type { Catalogue } from './catalogue.ts'
-import { awaitModels, type Choice, chooseModel } from './choice.ts'
+import { awaitModels, type Choice, chooseModel, minimalChoice } from './choice.ts'
 import { composePrompt } from './compose.ts'
 import type { AssembledPrompt } from './context.ts'
 import { continuing } from './continuation.ts'
-import { notSmaller, shorterContext } from './degradation.ts'
+import { memoryCure, notSmaller, shorterContext } from './degradation.ts'
 import type { TurnIds } from './events.ts'
 import { chatErrors, traitsOf } from './failure.ts'
 import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
@@ -86,6 +86,9 @@ export class Turn {
   /** Windows that turned out to be too much for the memory, in tokens. */
   readonly #shortened: Map<ModelKey, number> = new Map()
   #needs: Needs
+  #outOfMemory = false
+  /** The last resort was taken. */
+  #minimal = false
 
   constructor(parts: TurnParts, input: TurnInput) {
     this.#parts = parts
@@ -205,7 +208,13 @@ export class Turn {
       needs: this.#needs,
     })
     if ('model' in choice) return choice
-    if (rescue) throw this.#allFailed()
+    if (this.#outOfMemory && !this.#minimal) {
+      this.#minimal = true
+      this.#parts.preloader.stop()
+      const last = await minimalChoice(this.#parts, choice.request)
+      if (last) return last
+    }
+    if (rescue) throw this.#allFailed(choice.request)
     throw chatErrors.nothingServes(choice.rules, 'Free memory, or add a model that meets what this conversation needs; see mai models.')
   }
 
@@ -216,7 +225,7 @@ export class Turn {
     this.model = model.key
     const { residency, journal, ctx, now } = this.#parts
     const began = now()
-    const settings = settingsFor(model, this.#parts.models)
+    const settings = { ...settingsFor(model, this.#parts.models), ...(choice.cpuOnly ? { gpuLayers: 'off' as const } : {}) }
     const { contextTokens } = this.#needs
     let contextLength = Math.max(contextTokens, Math.min(decision.contextLength, this.#shortened.get(model.key) ?? Infinity))
     for (;;) {
@@ -256,6 +265,7 @@ export class Turn {
     this.#attempts.ended({ model: model.key, outcome: 'failed', code: fact.code, ms })
     this.#attempts.giveUp(model.key, 'load-failed')
     // What is as large would not fit either.
+    this.#outOfMemory ||= memory
     if (memory) for (const other of notSmaller(request.candidates, model.key)) this.#attempts.failed.add(other)
     await journal.record('model.load.failed', { model: model.key, code: fact.code, memory })
     ctx.emit('model.load.failed', { model: model.key, error: fact })
@@ -450,7 +460,20 @@ export class Turn {
     await this.#parts.store.appendMessage(message, this.#answer.spans)
   }
 
-  #allFailed(): Error {
-    return chatErrors.allFailed(this.#attempts.describe(), this.#attempts.cause)
+  #allFailed(request?: SelectionRequest): Error {
+    const { residency, catalogue } = this.#parts
+    const least =
+      request && this.#outOfMemory ? request.candidates.map(({ memory }) => memory.totalBytes).sort((a, b) => a - b)[0] : undefined
+    const unloadable = residency.unloadable()
+    const loaded = catalogue.models.filter(({ instances }) => instances.some(({ instanceId }) => !unloadable.has(instanceId)))
+    const cure =
+      least === undefined
+        ? undefined
+        : memoryCure(
+            least,
+            residency.room().freeBytes,
+            loaded.map(({ key }) => key),
+          )
+    return chatErrors.allFailed(this.#attempts.describe(), this.#attempts.cause, cure)
   }
 }
