@@ -27,6 +27,8 @@ export class Catalogue {
   #models: ReadonlyMap<ModelKey, ModelInfo> = new Map()
   #seen: readonly Seen[] = []
   #refreshing: { readonly since: number; readonly ended: Promise<void> } | undefined
+  /** Loads and unloads while the backends are being asked: what they say may be older. */
+  #notes: { readonly instance: LoadedInstance; readonly resident: boolean }[] = []
   /** Counts what has turned out to be different. */
   #changes = 0
   #fresh = false
@@ -90,6 +92,11 @@ export class Catalogue {
 
   /** Notes a load or unload without asking again. */
   note(instance: LoadedInstance, resident: boolean): void {
+    if (this.#refreshing) this.#notes.push({ instance, resident })
+    this.#apply(instance, resident)
+  }
+
+  #apply(instance: LoadedInstance, resident: boolean): void {
     const model = this.#models.get(instance.model)
     if (!model) return
     const others = model.instances.filter((other) => other.instanceId !== instance.instanceId)
@@ -136,8 +143,10 @@ export class Catalogue {
   async #ask(): Promise<void> {
     const before = this.#seen
     const changes = this.#changes
+    this.#notes = []
     this.#seen = await Promise.all(this.#ctx.all('backend').map((backend) => this.#askOne(backend)))
     this.#models = merged(this.#seen.flatMap((seen) => seen.models))
+    for (const { instance, resident } of this.#notes) this.#apply(instance, resident)
     this.#fresh = changes === this.#changes
     for (const { backend, models } of this.#seen) {
       const keys = models.map((m) => m.key)

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import type { FinishReason, PieceSink, PromptMessage } from './backend.ts'
+import { isMaiError } from '../core/errors.ts'
+import type { Backend, FinishReason, GenerateRequest, GenerationResult, PieceSink, PromptMessage } from './backend.ts'
 import { backendError } from './failure.ts'
 
 /** Characters at the end of the partial answer that the model is asked to repeat, so that the seam can be found. */
@@ -13,7 +14,9 @@ const ANCHOR = 80
 const LOOK_BACK = 4000
 /** An overlap that stands for itself, in characters; one that begins with a word may be as short as the second. */
 const SURE_OVERLAP = 16
-const WORD_OVERLAP = 3
+const WORD_OVERLAP = 2
+/** A continuation of so many characters that ends inside what it repeats has nothing to add. */
+const SURE_REPEAT = 12
 /** So much repeated text that then goes another way is a new answer, not the rest of this one; in characters. */
 const NEW_ANSWER = 32
 
@@ -130,6 +133,7 @@ export class Seam {
     if (whole || this.#overlap >= SURE_OVERLAP || word) return held.slice(this.#overlap)
     this.#overlap = 0
     if (this.#wholeOnly && !ended) return this.#space + held
+    if (ended && (this.#starts?.length ?? 0) > 0 && held.trim().length >= SURE_REPEAT) return ''
     if (this.#matched >= NEW_ANSWER) {
       this.#state = 'diverged'
       return ''
@@ -158,6 +162,8 @@ export class Joint {
   readonly #seam: Seam
   readonly #target: PieceSink
   readonly #wholeOnly: boolean
+  /** Tokens of pieces that let nothing through yet. */
+  #tokens = 0
   #wrote = false
 
   /** @param target takes what is new, and signs of life while nothing is */
@@ -170,8 +176,9 @@ export class Joint {
     this.sink = (piece) => {
       if (piece.type !== 'text') return target(piece)
       const text = seam.push(piece.text)
+      this.#tokens += piece.tokens
       this.#wrote ||= text !== ''
-      if (text !== '') target({ ...piece, text })
+      if (text !== '') target({ ...piece, text, tokens: this.#taken() })
       else if (seam.state === 'open') target({ type: 'prefill', fraction: seam.progress })
       else if (seam.state === 'diverged') onDiverged?.()
     }
@@ -180,7 +187,7 @@ export class Joint {
   /** @throws MaiError `MAI_REQUEST_INVALID`, `MAI_BACKEND_ERROR` when this is not the rest of the answer */
   end(finish: FinishReason): void {
     const text = this.#seam.end()
-    if (text !== '') this.#target({ type: 'text', text, tokens: 1 })
+    if (text !== '') this.#target({ type: 'text', text, tokens: this.#taken() })
     if (this.#seam.state === 'diverged')
       throw backendError('MAI_REQUEST_INVALID', 'The model began a new answer instead of going on with this one.')
     // An engine that goes on by itself may find that nothing is missing; one that was asked in words must show that it understood.
@@ -188,4 +195,37 @@ export class Joint {
     if (finish === 'stop' && !understood)
       throw backendError('MAI_BACKEND_ERROR', 'The model had nothing to add to an answer that stops in its middle.')
   }
+
+  #taken(): number {
+    const tokens = this.#tokens
+    this.#tokens = 0
+    return tokens
+  }
+}
+
+/** One answer. What no engine takes up, or one refuses to, is asked for in words, and what it repeats is taken off. */
+export async function generateFrom(
+  backend: Pick<Backend, 'abilities' | 'generate'>,
+  request: GenerateRequest,
+  sink: PieceSink,
+): Promise<GenerationResult> {
+  const { continueFrom, ...fresh } = request
+  const { continuation } = backend.abilities
+  if (!continueFrom || continuation === 'raw') return backend.generate(request, sink)
+  if (continuation === 'prefill') {
+    let begun = false
+    try {
+      return await backend.generate(request, (piece) => {
+        begun ||= piece.type !== 'prefill'
+        sink(piece)
+      })
+    } catch (error) {
+      const refused = isMaiError(error) && error.code === 'MAI_REQUEST_INVALID'
+      if (!refused || begun || request.signal.aborted) throw error
+    }
+  }
+  const joint = new Joint(continueFrom, sink)
+  const result = await backend.generate({ ...fresh, messages: askForTheRest(request.messages, continueFrom) }, joint.sink)
+  joint.end(result.finish)
+  return result
 }

@@ -83,6 +83,10 @@ export function traitsOf(error: unknown): FailureTraits {
   return known ?? { kind: 'failed', transient: true, memory: false, route: false }
 }
 
+function gigabytes(bytes: number): string {
+  return `${(Math.max(0, bytes) / 1e9).toFixed(1)} GB`
+}
+
 /** Errors of the turn and of models, each with its cure. */
 export const chatErrors = {
   nothingServes: (tried: readonly string[], cure: string): MaiError =>
@@ -90,9 +94,13 @@ export const chatErrors = {
       cure,
       details: { tried },
     }),
-  allFailed: (attempts: readonly string[], cause: unknown): MaiError =>
+  allFailed: (
+    attempts: readonly string[],
+    cause: unknown,
+    cure = 'See mai status and the log; free memory or add a smaller model.',
+  ): MaiError =>
     new MaiError('MAI_ALL_FAILED', `Every model that could answer failed: ${attempts.join('; ')}.`, {
-      cure: 'See mai status and the log; free memory or add a smaller model.',
+      cure,
       cause,
     }),
   unknownModel: (key: string, nearest: readonly string[]): MaiError =>
@@ -131,6 +139,15 @@ export const chatErrors = {
     new MaiError('MAI_TURN_TIMEOUT', `No complete answer within ${Math.round(ms / 1000)} s.`, {
       cure: 'Raise turn.deadlineMs, or use a faster model.',
       details: { ms },
+    }),
+  doesNotFit: (model: string, needBytes: number, roomBytes: number): MaiError =>
+    new MaiError('MAI_LOAD_REFUSED', `${model} needs about ${gigabytes(needBytes)} of memory; there is room for ${gigabytes(roomBytes)}.`, {
+      cure: 'Use a shorter context or a smaller model, or close other programs.',
+      details: { model, needBytes, roomBytes },
+    }),
+  loadYielded: (model: string): MaiError =>
+    new MaiError('MAI_LOAD_YIELDED', `Loading ${model} in the background gave way to an answer.`, {
+      cure: 'Try again when nothing is answering.',
     }),
   closed: (): MaiError => new MaiError('MAI_CLOSED', 'Mai has shut down.', { cure: 'Make a new Mai with createMai.' }),
 }

@@ -4,16 +4,17 @@
  * @module
  */
 import { type ErrorFact, toErrorFact } from '../core/errors.ts'
-import type { Backend, FinishReason, GenerateRequest, GenerationPiece, GenerationResult, PieceSink, Usage } from './backend.ts'
-import { askForTheRest, Joint } from './continuation.ts'
+import type { Backend, FinishReason, GenerateRequest, GenerationPiece, Usage } from './backend.ts'
+import { generateFrom } from './continuation.ts'
 import { backendError, traitsOf } from './failure.ts'
 import { Gate } from './gate.ts'
+import type { ToolCallPart } from './message.ts'
 import type { StruggleKind } from './policy.ts'
 import type { AnswerStart, PieceFacts, Watcher } from './watcher.ts'
 
 /** How often silence is measured, in ms. */
 const TICK_MS = 250
-/** Prompt reading speed that the slowest legitimate machine shows, tokens/s. */
+/** Prompt reading speed that the slowest legitimate machine shows, tokens/s: what is assumed of a model that has shown none. */
 const COLD_PREFILL = 20
 /** How long a backend may take to settle after an abort, in ms. */
 const SETTLE_LIMIT_MS = 2000
@@ -33,6 +34,7 @@ export interface GenerationInput {
   /** Text for the person, in order. */
   readonly release: (text: string) => void
   readonly reasoning: (text: string) => void
+  readonly toolCall: (call: ToolCallPart) => void
   readonly onWatcherBroken: (watcher: string, error: unknown) => void
 }
 
@@ -97,7 +99,10 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
       return
     }
     firstAt ??= now()
-    if (piece.type === 'tool-call') return alive({ tokens: 0, toolCall: true })
+    if (piece.type === 'tool-call') {
+      alive({ tokens: 0, toolCall: true })
+      return input.toolCall(piece)
+    }
     completionTokens += piece.tokens
     if (piece.type === 'reasoning') {
       alive({ tokens: piece.tokens })
@@ -126,7 +131,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     return { finish, usage: used, firstTokenMs: (firstAt ?? now()) - began, ms, trouble }
   }
   try {
-    const result = await settledAfter(generated(backend, { ...request, signal }, sink), signal)
+    const result = await settledAfter(generateFrom(backend, { ...request, signal }, sink), signal)
     if (gate.struggle) return finished('failed', result?.usage, confirmed(gate, input))
     if (input.signal.aborted) return finished('cancelled', result?.usage, undefined)
     if (stop.signal.aborted) return finished('failed', result?.usage, troubleOf(stop.signal.reason))
@@ -142,16 +147,6 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     over = true
     clearInterval(tick)
   }
-}
-
-/** One answer. What no engine takes up is asked for in words, and what it repeats is taken off. */
-async function generated(backend: Backend, request: GenerateRequest, sink: PieceSink): Promise<GenerationResult> {
-  const { continueFrom, ...fresh } = request
-  if (!continueFrom || backend.abilities.continuation !== 'none') return backend.generate(request, sink)
-  const joint = new Joint(continueFrom, sink)
-  const result = await backend.generate({ ...fresh, messages: askForTheRest(request.messages, continueFrom) }, joint.sink)
-  joint.end(result.finish)
-  return result
 }
 
 /** The result, or undefined when the backend does not settle in time after an abort. */

@@ -7,13 +7,17 @@ import { toErrorFact } from '../core/errors.ts'
 import type { PluginContext } from '../core/plugin.ts'
 import { Background } from './background.ts'
 import { Catalogue } from './catalogue.ts'
+import { systemClock } from './clock.ts'
+import { traitsOf } from './failure.ts'
 import { Journal } from './journal.ts'
-import type { LoadedInstance, MemoryEstimate, ModelInfo, ModelKey } from './model.ts'
+import type { LoadedInstance, LoadSettings, MemoryEstimate, ModelInfo, ModelKey, ModelSettings } from './model.ts'
 import type { Decision, Needs, OpenCircuit, SelectionRequest } from './policy.ts'
+import { Preloader } from './preload.ts'
 import type { Reply } from './reply.ts'
-import { Residency } from './residency.ts'
+import { Residency, type Wanted } from './residency.ts'
 import type { MaiSettings, TurnSettings } from './settings.ts'
 import { candidates, memoryOf, PLAIN_NEEDS, settingsFor } from './situation.ts'
+import { Speeds } from './speeds.ts'
 import type { BackendStatus, CurrentModelStatus, ModelRow } from './status.ts'
 import type { Store } from './store.ts'
 import { Turn, type TurnInput, type TurnParts } from './turn.ts'
@@ -27,6 +31,7 @@ export class ModelManager {
   readonly #residency: Residency
   readonly #journal: Journal
   readonly #background: Background
+  readonly #preloader: Preloader
   readonly #turnParts: TurnParts
   readonly #estimates: Map<ModelKey, MemoryEstimate> = new Map()
   readonly #now: () => number
@@ -47,15 +52,36 @@ export class ModelManager {
     this.#now = now
     this.#store = ctx.use('store')
     this.#catalogue = new Catalogue(ctx)
-    this.#residency = new Residency(ctx, this.#catalogue, this.#store, limits.loadIdleMs, now)
+    const { loadIdleMs } = limits
+    this.#residency = new Residency({
+      catalogue: this.#catalogue,
+      store: this.#store,
+      emit: (type, payload) => ctx.emit(type, payload),
+      resources: () => ctx.use('resources').latest(),
+      needBytes: (model, contextLength) => memoryOf(model, contextLength, this.#estimates).totalBytes,
+      loadIdleMs,
+      clock: systemClock(now),
+    })
     this.#journal = new Journal(ctx, ctx.use('policy'), this.#store, run, now)
     this.#background = new Background(ctx, this.#catalogue, () => this.#current)
     if (!ctx.tryUse('background')) ctx.provide('background', this.#background)
+    this.#preloader = new Preloader({
+      room: () => this.#residency.room(),
+      needBytes: (model, contextLength) => memoryOf(model, contextLength, this.#estimates).totalBytes,
+      load: (model, load, signal, onProgress) => this.#load(model, load, { background: true, signal, onProgress }),
+      release: (instance, reason) => this.#residency.release(instance, reason),
+      current: () => this.#current,
+      onSample: (call) => ctx.on('resources.sampled', call),
+      onReady: ({ model }, ms) => ctx.emit('model.preloaded', { model, ms }),
+      onFailed: (model, error) => void this.#loadFailed(model, error),
+    })
     this.#turnParts = {
       ctx,
       store: this.#store,
       catalogue: this.#catalogue,
       residency: this.#residency,
+      preloader: this.#preloader,
+      speeds: new Speeds(this.#store, (type, payload) => ctx.emit(type, payload)),
       journal: this.#journal,
       limits,
       models: settings.models ?? {},
@@ -66,6 +92,7 @@ export class ModelManager {
         this.#current = model
         this.#lastDecision = decision
       },
+      pinned: () => this.#pin,
       question: (purpose, needs, about) => this.#question(purpose, needs, about),
     }
     ctx.on('resources.pressured', (edge) => void this.#journal.record('resources.pressured', edge))
@@ -167,10 +194,11 @@ export class ModelManager {
     return model
   }
 
-  /** Loads in the background of whatever goes on; it stays loaded until it is unloaded by name. */
+  /** Loads within the memory left over, giving way to answers; it stays loaded until it is unloaded by name. */
   async preloadModel(key: string): Promise<LoadedInstance> {
     const began = this.#now()
-    const instance = await this.loadModel(key)
+    const { model, settings } = await this.#planned(key, undefined)
+    const instance = await this.#load(model, settings, { background: true })
     this.#residency.keep(instance)
     this.#ctx.emit('model.preloaded', { model: instance.model, ms: this.#now() - began })
     return instance
@@ -181,27 +209,8 @@ export class ModelManager {
     key: string,
     options: { readonly contextLength?: number; readonly onProgress?: (fraction: number) => void; readonly signal?: AbortSignal } = {},
   ): Promise<LoadedInstance> {
-    const model = await this.resolve(key)
-    const planned = (await this.#question('preload', PLAIN_NEEDS, {})).candidates.find((c) => c.model === model.key)?.plannedContextLength
-    const contextLength = options.contextLength ?? planned
-    const settings = { ...settingsFor(model, this.#settings.models ?? {}), ...(contextLength === undefined ? {} : { contextLength }) }
-    const hold = await this.#residency.acquire(
-      {
-        model,
-        settings,
-        contextTokens: options.contextLength ?? PLAIN_NEEDS.contextTokens,
-        signal: options.signal ?? this.#ctx.signal,
-        ...(options.onProgress ? { onProgress: options.onProgress } : {}),
-      },
-      false,
-    )
-    hold.release()
-    if (hold.loadMs > 0) {
-      const loaded = { model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }
-      await this.#journal.record('model.loaded', loaded)
-      this.#ctx.emit('model.loaded', loaded)
-    }
-    return hold.instance
+    const { model, settings } = await this.#planned(key, options.contextLength)
+    return this.#load(model, settings, { ...options, contextTokens: options.contextLength })
   }
 
   /** Unloads what is loaded of it, also what Mai did not load, because the person asked. @returns how many instances */
@@ -237,8 +246,47 @@ export class ModelManager {
   /** Ends what hangs on models. */
   async close(): Promise<void> {
     this.#background.turnBegan()
+    await this.#preloader.close()
     await this.#journal.settled()
     await this.#residency.close(this.#settings.unloadOnExit ?? false)
+  }
+
+  async #planned(key: string, contextLength: number | undefined): Promise<{ readonly model: ModelInfo; readonly settings: ModelSettings }> {
+    const model = await this.resolve(key)
+    const { candidates: rows } = await this.#question('preload', PLAIN_NEEDS, {})
+    const planned = contextLength ?? rows.find((row) => row.model === model.key)?.plannedContextLength
+    const settings = settingsFor(model, this.#settings.models ?? {})
+    return { model, settings: planned === undefined ? settings : { ...settings, contextLength: planned } }
+  }
+
+  async #load(
+    model: ModelInfo,
+    settings: LoadSettings,
+    options: { readonly contextTokens?: number | undefined; readonly signal?: AbortSignal } & Pick<Wanted, 'background' | 'onProgress'>,
+  ): Promise<LoadedInstance> {
+    const { contextTokens = PLAIN_NEEDS.contextTokens, signal = this.#ctx.signal, background, onProgress } = options
+    const hold = await this.#residency.acquire({
+      model,
+      settings,
+      contextTokens,
+      signal,
+      ...(background === undefined ? {} : { background }),
+      ...(onProgress ? { onProgress } : {}),
+    })
+    hold.release()
+    if (hold.loadMs > 0) {
+      const loaded = { model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }
+      await this.#journal.record('model.loaded', loaded)
+      this.#ctx.emit('model.loaded', loaded)
+    }
+    return hold.instance
+  }
+
+  /** Nobody waited for it: recorded, so that the policy lets it rest. */
+  async #loadFailed(model: ModelKey, error: unknown): Promise<void> {
+    const fact = toErrorFact(error)
+    await this.#journal.record('model.load.failed', { model, code: fact.code, memory: traitsOf(error).memory })
+    this.#ctx.emit('model.load.failed', { model, error: fact })
   }
 
   async #question(purpose: SelectionRequest['purpose'], needs: Needs, about: Partial<SelectionRequest>): Promise<SelectionRequest> {

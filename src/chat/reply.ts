@@ -4,7 +4,7 @@
  * @module
  */
 import type { FinishReason, ToolDefinition, Usage } from './backend.ts'
-import type { Part } from './message.ts'
+import type { Part, ToolCallPart } from './message.ts'
 import type { ModelKey, SamplingSettings } from './model.ts'
 import type { StruggleKind } from './policy.ts'
 
@@ -58,6 +58,8 @@ export interface TurnReport {
 /** A complete answer, or one that the person stopped (`cancelled`). */
 export interface Reply extends TurnReport {
   readonly reasoning: string | undefined
+  /** What the model asks to be done, with `finishReason` `tool-calls`. */
+  readonly toolCalls: readonly ToolCallPart[]
   /** The model that ended it; its backend; whether that is another machine. */
   readonly model: ModelKey
   readonly backend: string

@@ -10,26 +10,30 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { toErrorFact } from '../core/errors.ts'
 import type { PluginContext } from '../core/plugin.ts'
-import { AnswerStream } from './answer-stream.ts'
+import { Answer } from './answer.ts'
+import type { AnswerStream } from './answer-stream.ts'
+import { Attempts } from './attempts.ts'
 import type { Usage } from './backend.ts'
 import type { Catalogue } from './catalogue.ts'
-import { type AssembledPrompt, defaultReserve, type PromptSection } from './context.ts'
+import { awaitModels, type Choice, chooseModel, minimalChoice } from './choice.ts'
+import { composePrompt } from './compose.ts'
+import type { AssembledPrompt } from './context.ts'
+import { memoryCure, notSmaller, shorterContext } from './degradation.ts'
+import type { TurnIds } from './events.ts'
 import { chatErrors, traitsOf } from './failure.ts'
 import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
 import type { Journal } from './journal.ts'
-import { type Message, type Part, type Span, textOf } from './message.ts'
+import { type Message, type Part, textOf } from './message.ts'
 import type { ModelInfo, ModelKey, ModelSettings } from './model.ts'
 import type { Decision, Needs, SelectionRequest, StruggleKind } from './policy.ts'
-import type { Attempt, Reply, SendOptions, SwitchNote, TurnReport } from './reply.ts'
+import type { Preloader } from './preload.ts'
+import type { Reply, SendOptions, TurnReport } from './reply.ts'
 import type { Hold, Residency } from './residency.ts'
 import type { TurnSettings } from './settings.ts'
 import { needsOfTurn, PLAIN_NEEDS, settingsFor } from './situation.ts'
+import type { Speeds } from './speeds.ts'
 import type { Store } from './store.ts'
 
-/** How long released text is gathered for `generation.chunk`, in ms. */
-const CHUNK_MS = 25
-/** Waits for a server that went away in the middle of a turn, in ms. */
-const RESTART_WAITS_MS: readonly number[] = [250, 500, 1000, 2000]
 /** Troubles after which the model is no longer in memory. */
 const GONE: ReadonlySet<StruggleKind> = new Set(['model-unloaded', 'backend-lost', 'crashed'])
 
@@ -39,6 +43,8 @@ export interface TurnParts {
   readonly store: Store
   readonly catalogue: Catalogue
   readonly residency: Residency
+  readonly preloader: Preloader
+  readonly speeds: Speeds
   readonly journal: Journal
   readonly limits: TurnSettings
   readonly models: Readonly<Record<string, ModelSettings>>
@@ -48,6 +54,8 @@ export interface TurnParts {
   /** The model in use, across turns. */
   current(): ModelKey | undefined
   setCurrent(model: ModelKey, decision: Decision): void
+  /** The model that a person chose for all messages. */
+  pinned(): ModelKey | undefined
   question(purpose: SelectionRequest['purpose'], needs: Needs, about: Partial<SelectionRequest>): Promise<SelectionRequest>
 }
 
@@ -61,41 +69,38 @@ export interface TurnInput {
 /** Where a turn is. */
 export type TurnPhase = 'receiving' | 'selecting' | 'loading' | 'composing' | 'generating' | 'storing' | 'ended'
 
-interface Pending {
-  readonly from: ModelKey
-  readonly kind: StruggleKind
-}
-
 /** One turn; run once. */
 export class Turn {
   readonly id: string = randomUUID()
   readonly sessionId: string
-  readonly stream: AnswerStream
   phase: TurnPhase = 'receiving'
   model: ModelKey | undefined
   readonly #parts: TurnParts
   readonly #input: TurnInput
   readonly #cancel: AbortController = new AbortController()
-  readonly #attempts: Attempt[] = []
-  readonly #switches: SwitchNote[] = []
-  readonly #spans: Omit<Span, 'messageId'>[] = []
-  readonly #failed: Set<ModelKey> = new Set()
-  readonly #perModel: Map<ModelKey, number> = new Map()
+  readonly #attempts: Attempts = new Attempts()
+  readonly #answer: Answer
+  /** Windows that turned out to be too much for the memory, in tokens. */
+  readonly #shortened: Map<ModelKey, number> = new Map()
   #needs: Needs = PLAIN_NEEDS
-  #text = ''
-  #reasoning = ''
-  #firstTextAt: number | undefined
-  #chunk = ''
-  #chunkTimer: NodeJS.Timeout | undefined
-  #struggledOn: Pending | undefined
-  #again: ModelKey | undefined
-  #lastCause: unknown
+  #outOfMemory = false
+  /** The last resort was taken. */
+  #minimal = false
 
   constructor(parts: TurnParts, input: TurnInput) {
     this.#parts = parts
     this.#input = input
     this.sessionId = input.sessionId
-    this.stream = new AnswerStream(() => this.cancel())
+    this.#answer = new Answer(
+      parts.ctx,
+      () => this.#ids,
+      parts.now,
+      () => this.cancel(),
+    )
+  }
+
+  get stream(): AnswerStream {
+    return this.#answer.stream
   }
 
   cancel(): void {
@@ -103,7 +108,8 @@ export class Turn {
   }
 
   report(): TurnReport {
-    return { sessionId: this.sessionId, turnId: this.id, attempts: [...this.#attempts], switches: [...this.#switches], text: this.#text }
+    const { list, switches } = this.#attempts
+    return { ...this.#ids, attempts: [...list], switches: [...switches], text: this.#answer.text }
   }
 
   async run(): Promise<Reply> {
@@ -119,20 +125,20 @@ export class Turn {
         if (reply) return reply
         if (deadline.aborted) throw chatErrors.turnTimeout(limits.deadlineMs)
         if (signal.aborted) return await this.#complete(undefined, began)
-        if (this.#attempts.length >= limits.maxAttempts) throw this.#allFailed()
+        if (this.#attempts.count >= limits.maxAttempts) throw this.#allFailed()
       }
     } catch (error) {
-      const cancelled = signal.aborted && !deadline.aborted && this.#attempts.length + this.#text.length > 0
+      const cancelled = signal.aborted && !deadline.aborted && this.#attempts.count + this.#answer.text.length > 0
       if (cancelled) return await this.#complete(undefined, began)
       await this.#fail(deadline.aborted ? chatErrors.turnTimeout(limits.deadlineMs) : error)
       throw deadline.aborted ? chatErrors.turnTimeout(limits.deadlineMs) : error
     } finally {
       this.phase = 'ended'
-      clearTimeout(this.#chunkTimer)
+      this.#answer.dispose()
     }
   }
 
-  get #ids(): { sessionId: string; turnId: string } {
+  get #ids(): TurnIds {
     return { sessionId: this.sessionId, turnId: this.id }
   }
 
@@ -140,15 +146,7 @@ export class Turn {
   async #receive(): Promise<Message> {
     const { store, ctx, now } = this.#parts
     const { parts } = this.#input
-    const message = {
-      id: randomUUID(),
-      sessionId: this.sessionId,
-      turnId: this.id,
-      role: 'user' as const,
-      parts,
-      time: now(),
-      complete: true,
-    }
+    const message = { id: randomUUID(), ...this.#ids, role: 'user' as const, parts, time: now(), complete: true }
     const stored = await store.appendMessage(message)
     this.#needs = await needsOfTurn(store, stored, this.#input.options)
     ctx.emit('message.received', { ...this.#ids, text: textOf(parts) })
@@ -158,138 +156,132 @@ export class Turn {
   /** One round. @returns the reply when the turn is over, undefined for another round */
   async #attempt(message: Message, signal: AbortSignal, began: number): Promise<Reply | undefined> {
     const { catalogue, now } = this.#parts
-    const { decision, model } = await this.#select(signal)
+    const choice = await this.#select(signal)
+    const { model, decision } = choice
     const started = now()
-    const settings = { ...settingsFor(model, this.#parts.models), contextLength: decision.contextLength }
-    const hold = await this.#makeResident(model, decision, settings, signal)
+    const hold = await this.#makeResident(choice, signal)
     if (!hold) return undefined
     try {
       const prompt = await this.#compose(message, model, hold)
       if (!prompt) return undefined
       this.#announce(model, decision, prompt)
-      this.phase = 'generating'
-      const outcome = await this.#generate(model, hold, prompt, settings, signal, decision.reason)
+      const outcome = await this.#generate(model, hold, prompt, signal, decision.reason)
       const ms = now() - started
       if (outcome.finish === 'cancelled') {
-        this.#attempts.push({ model: model.key, outcome: 'cancelled', ms })
+        this.#attempts.ended({ model: model.key, outcome: 'cancelled', ms })
         return await this.#complete({ model, outcome }, began)
       }
       if (!outcome.trouble) {
-        this.#attempts.push({ model: model.key, outcome: 'completed', ms })
+        this.#attempts.ended({ model: model.key, outcome: 'completed', ms })
         return await this.#complete({ model, outcome }, began)
       }
-      this.#attempts.push({ model: model.key, outcome: 'failed', code: outcome.trouble.error?.code ?? outcome.trouble.kind, ms })
+      this.#attempts.ended({ model: model.key, outcome: 'failed', code: outcome.trouble.error?.code ?? outcome.trouble.kind, ms })
       if (GONE.has(outcome.trouble.kind)) {
         this.#parts.residency.lost(hold.instance, outcome.trouble.kind)
         catalogue.invalidate()
       }
-      await this.#struggled(model, outcome.trouble, signal)
+      await this.#struggled(choice, hold, outcome.trouble, signal)
       return undefined
     } finally {
       hold.release()
     }
   }
 
-  async #select(signal: AbortSignal): Promise<{ decision: Decision; model: ModelInfo }> {
+  async #select(signal: AbortSignal): Promise<Choice> {
     this.phase = 'selecting'
-    const { catalogue, journal } = this.#parts
-    await this.#awaitModels(signal)
+    const { catalogue } = this.#parts
+    const rescue = this.#attempts.count > 0
+    await awaitModels(catalogue, rescue, signal)
     const wanted = this.#input.options.model
     const requested = wanted === undefined ? undefined : catalogue.resolve(wanted).key
-    const again = this.#again
-    this.#again = undefined
-    const rescue = this.#attempts.length > 0
-    const request = await this.#parts.question(rescue ? 'rescue' : 'turn', this.#needs, {
-      sessionId: this.sessionId,
-      turnId: this.id,
-      requested: again ?? (requested !== undefined && this.#failed.has(requested) ? undefined : requested),
-      failed: [...this.#failed],
+    const { again, failed } = this.#attempts
+    this.#attempts.again = undefined
+    const choice = await chooseModel(this.#parts, {
+      ids: this.#ids,
+      rescue,
+      requested: again ?? (requested !== undefined && failed.has(requested) ? undefined : requested),
+      failed,
+      needs: this.#needs,
     })
-    const decision = await journal.select(request)
-    const model = decision.model === undefined ? undefined : catalogue.find(decision.model)
-    if (model && !this.#failed.has(model.key)) return { decision, model }
-    if (rescue) throw this.#allFailed()
-    const rules = decision.candidates.map(({ model: key, excluded }) => `${key}: ${excluded ?? 'not chosen'}`)
-    throw chatErrors.nothingServes(rules, 'Free memory, or add a model that meets what this conversation needs; see mai models.')
-  }
-
-  /** In the middle of a turn a server that is gone may be starting again: it is given some seconds. */
-  async #awaitModels(signal: AbortSignal): Promise<void> {
-    for (const delay of this.#attempts.length > 0 ? RESTART_WAITS_MS : []) {
-      try {
-        return await this.#parts.catalogue.ensure()
-      } catch {
-        // The last try, below, says why.
-        await sleep(delay, undefined, { signal })
-      }
+    if ('model' in choice) return choice
+    if (this.#outOfMemory && !this.#minimal) {
+      this.#minimal = true
+      this.#parts.preloader.stop()
+      const last = await minimalChoice(this.#parts, choice.request)
+      if (last) return last
     }
-    await this.#parts.catalogue.ensure()
+    if (rescue) throw this.#allFailed(choice.request)
+    throw chatErrors.nothingServes(choice.rules, 'Free memory, or add a model that meets what this conversation needs; see mai models.')
   }
 
-  async #makeResident(model: ModelInfo, decision: Decision, settings: ModelSettings, signal: AbortSignal): Promise<Hold | undefined> {
+  /** Where memory is refused, the same model with a shorter context, down to what the conversation needs. */
+  async #makeResident(choice: Choice, signal: AbortSignal): Promise<Hold | undefined> {
     this.phase = 'loading'
+    const { model, decision } = choice
     this.model = model.key
     const { residency, journal, ctx, now } = this.#parts
     const began = now()
-    const evict = decision.model !== this.#parts.current()
-    try {
-      const hold = await residency.acquire({ model, settings, contextTokens: this.#needs.contextTokens, signal }, evict)
-      if (hold.loadMs > 0) {
-        const loaded = { model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }
-        await journal.record('model.loaded', loaded)
-        ctx.emit('model.loaded', loaded)
+    const settings = { ...settingsFor(model, this.#parts.models), ...(choice.cpuOnly ? { gpuLayers: 'off' as const } : {}) }
+    const { contextTokens } = this.#needs
+    let contextLength = Math.max(contextTokens, Math.min(decision.contextLength, this.#shortened.get(model.key) ?? Infinity))
+    for (;;) {
+      try {
+        const hold = await residency.acquire({ model, settings: { ...settings, contextLength }, contextTokens, signal })
+        if (hold.loadMs > 0) {
+          const loaded = { model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }
+          await journal.record('model.loaded', loaded)
+          ctx.emit('model.loaded', loaded)
+        }
+        return hold
+      } catch (error) {
+        if (signal.aborted) throw error
+        const shorter = this.#shorterAfter(error, model.key, contextLength)
+        if (shorter === undefined) return await this.#loadFailed(choice, error, now() - began)
+        contextLength = shorter
       }
-      return hold
-    } catch (error) {
-      if (signal.aborted) throw error
-      const { memory, kind } = traitsOf(error)
-      const fact = toErrorFact(error)
-      // What was listed before the backend went says nothing now: ask, and wait for it, before the next candidate.
-      if (kind === 'backend-lost') this.#parts.catalogue.invalidate()
-      this.#lastCause = error
-      this.#attempts.push({ model: model.key, outcome: 'failed', code: fact.code, ms: now() - began })
-      this.#failed.add(model.key)
-      this.#struggledOn ??= { from: model.key, kind: 'load-failed' }
-      await journal.record('model.load.failed', { model: model.key, code: fact.code, memory })
-      ctx.emit('model.load.failed', { model: model.key, error: fact })
-      return undefined
     }
+  }
+
+  /** A refusal is cheap and may be repeated; a crash is neither. */
+  #shorterAfter(error: unknown, model: ModelKey, contextLength: number): number | undefined {
+    const { memory, kind } = traitsOf(error)
+    if (!memory || (kind === 'crashed' && this.#shortened.has(model))) return undefined
+    const shorter = shorterContext(contextLength, this.#needs.contextTokens)
+    if (shorter !== undefined) this.#shortened.set(model, shorter)
+    return shorter
+  }
+
+  async #loadFailed({ model, request }: Choice, error: unknown, ms: number): Promise<undefined> {
+    const { catalogue, journal, ctx } = this.#parts
+    const { memory, kind } = traitsOf(error)
+    const fact = toErrorFact(error)
+    // What was listed before the backend went says nothing now: ask, and wait for it, before the next candidate.
+    if (kind === 'backend-lost') catalogue.invalidate()
+    this.#attempts.cause = error
+    this.#attempts.ended({ model: model.key, outcome: 'failed', code: fact.code, ms })
+    this.#attempts.giveUp(model.key, 'load-failed')
+    // What is as large would not fit either.
+    this.#outOfMemory ||= memory
+    if (memory) for (const other of notSmaller(request.candidates, model.key)) this.#attempts.failed.add(other)
+    await journal.record('model.load.failed', { model: model.key, code: fact.code, memory })
+    ctx.emit('model.load.failed', { model: model.key, error: fact })
+    return undefined
   }
 
   /** @returns undefined when the conversation cannot be fitted to this model, which then counts as failed */
   async #compose(message: Message, model: ModelInfo, { instance }: Hold): Promise<AssembledPrompt | undefined> {
     this.phase = 'composing'
     const { ctx, store, catalogue } = this.#parts
-    const { contextLength } = instance
-    const reserveTokens = Math.min(this.#input.options.sampling?.maxTokens ?? Infinity, defaultReserve(contextLength))
-    const { system } = this.#input.options
-    const budgetTokens = Math.floor((contextLength - reserveTokens) / 4)
-    const own: PromptSection[] = system ? [{ id: 'system', layer: 'pinned', text: system, priority: 100, maxTokens: contextLength }] : []
-    const input = { ...this.#ids, model: model.key, message, budgetTokens, sections: own }
-    const sections = await ctx.runHook('prompt.compose', input, (composed) => composed.sections)
     const backend = catalogue.backendOf(model)
     try {
-      const prompt = await ctx.use('context').assemble({
-        ...this.#ids,
-        model: model.key,
-        window: { contextLength, reserveTokens },
-        sections,
-        message,
-        history: { page: (limit, before = message.seq) => store.messages(this.sessionId, { limit, before }) },
-        partial: this.#text,
-        exactCount: (messages) => backend.countTokens(instance, messages, AbortSignal.timeout(5000)).catch(() => undefined),
-      })
-      const { tokens, usableTokens, exact, verbatimMessages, totalMessages } = prompt
-      ctx.emit('context.assembled', { ...this.#ids, model: model.key, tokens, usableTokens, exact })
-      if (prompt.condensed) ctx.emit('context.compressed', { ...this.#ids, model: model.key, verbatimMessages, totalMessages })
-      return prompt
+      const { options } = this.#input
+      return await composePrompt({ ctx, store, backend, ids: this.#ids, instance, message, options, partial: this.#answer.text })
     } catch (error) {
       if (traitsOf(error).kind !== 'context-full') throw error
-      this.#lastCause = error
-      this.#attempts.push({ model: model.key, outcome: 'failed', code: toErrorFact(error).code, ms: 0 })
-      this.#failed.add(model.key)
-      this.#needs = { ...this.#needs, contextTokens: contextLength + 1 }
-      this.#struggledOn ??= { from: model.key, kind: 'context-full' }
+      this.#attempts.cause = error
+      this.#attempts.ended({ model: model.key, outcome: 'failed', code: toErrorFact(error).code, ms: 0 })
+      this.#attempts.giveUp(model.key, 'context-full')
+      this.#needs = { ...this.#needs, contextTokens: instance.contextLength + 1 }
       return undefined
     }
   }
@@ -297,97 +289,86 @@ export class Turn {
   /** States a change of model as a fact, once the new one is ready. */
   #announce(model: ModelInfo, decision: Decision, prompt: AssembledPrompt): void {
     const { ctx, journal, residency } = this.#parts
-    const struggle = this.#struggledOn
-    this.#struggledOn = undefined
+    const atChar = this.#answer.text.length
+    const struggle = this.#attempts.rescued(model.key, atChar)
     const from = struggle?.from ?? this.#parts.current()
     this.#parts.setCurrent(model.key, decision)
     if (from === undefined || from === model.key) return
     const switched = { from, to: model.key, reason: struggle?.kind ?? decision.reason, rescue: struggle !== undefined }
-    if (struggle) this.#switches.push({ from, to: model.key, kind: struggle.kind, atChar: this.#text.length })
     void journal.record('model.switched', switched)
-    ctx.emit('model.switched', { ...switched, ...this.#ids, atChar: this.#text.length })
+    ctx.emit('model.switched', { ...switched, ...this.#ids, atChar })
     if (prompt.totalMessages > 1) {
       ctx.emit('context.transferred', { ...this.#ids, from, to: model.key, tokens: prompt.tokens, usableTokens: prompt.usableTokens })
     }
-    void residency.tidy(model.key, 'switched')
+    void residency.trim(model.key, 'switched').catch(() => {})
   }
 
   async #generate(
     model: ModelInfo,
     { instance }: Hold,
     prompt: AssembledPrompt,
-    settings: ModelSettings,
     signal: AbortSignal,
     reason: string,
   ): Promise<GenerationOutcome> {
-    const { ctx, catalogue, journal, limits, now } = this.#parts
+    this.phase = 'generating'
+    const { ctx, catalogue, limits, now, speeds } = this.#parts
     const { options } = this.#input
-    const start = this.#text.length
-    const attempt = (this.#perModel.get(model.key) ?? 0) + 1
-    this.#perModel.set(model.key, attempt)
-    ctx.emit('generation.started', { ...this.#ids, model: model.key, attempt: this.#attempts.length + 1, promptTokens: prompt.tokens })
+    this.#attempts.generating(model.key)
+    const written = this.#answer.begin(model.key, reason)
+    const partial = this.#answer.text
+    ctx.emit('generation.started', { ...this.#ids, model: model.key, attempt: this.#attempts.count + 1, promptTokens: prompt.tokens })
     const outcome = await runGeneration({
       backend: catalogue.backendOf(model),
       request: {
         instance,
         messages: prompt.messages,
-        sampling: { ...settings, ...options.sampling },
-        ...(this.#text ? { continueFrom: this.#text } : {}),
+        sampling: { ...settingsFor(model, this.#parts.models), ...options.sampling },
+        ...(partial ? { continueFrom: partial } : {}),
         ...(options.tools ? { tools: options.tools } : {}),
         ...(options.responseSchema ? { responseSchema: options.responseSchema } : {}),
       },
       promptTokens: prompt.tokens,
-      shown: { prefillPerSecond: undefined, writingPerSecond: undefined },
+      shown: await speeds.of(model.key),
       watchers: ctx.all('watcher'),
       firstTokenMs: limits.firstTokenMs,
       gapMs: limits.gapMs,
       signal,
       now,
-      release: (text) => this.#release(text),
-      reasoning: (text) => {
-        this.#reasoning += text
-        this.stream.push('reasoning', text)
-      },
+      release: (text) => this.#answer.release(text),
+      reasoning: (text) => this.#answer.think(text),
+      toolCall: (call) => this.#answer.call(call),
       onWatcherBroken: (plugin, error) => ctx.emit('plugin.failed', { plugin, during: 'watching an answer', error: toErrorFact(error) }),
     })
-    if (this.#text.length > start) this.#spans.push({ start, end: this.#text.length, model: model.key, reason })
-    const { ms, firstTokenMs, usage, finish, trouble } = outcome
+    written()
+    await this.#state(model, prompt, outcome)
+    return outcome
+  }
+
+  /** Records and states how an attempt ended. */
+  async #state(model: ModelInfo, prompt: AssembledPrompt, { ms, firstTokenMs, usage, finish, trouble }: GenerationOutcome): Promise<void> {
+    const { ctx, journal, speeds } = this.#parts
     if (trouble) {
       const error = trouble.error ?? { code: trouble.kind, message: trouble.evidence }
       await journal.record('generation.failed', { model: model.key, kind: trouble.kind, code: error.code })
       ctx.emit('generation.failed', { ...this.#ids, model: model.key, kind: trouble.kind, error })
-    } else {
-      if (finish !== 'cancelled') ctx.use('context').observe(model.key, prompt, usage.promptTokens)
-      void journal.record('generation.finished', { model: model.key, ms, firstTokenMs, completionTokens: usage.completionTokens })
-      ctx.emit('generation.finished', { ...this.#ids, model: model.key, finish, usage, ms, firstTokenMs })
+      return
     }
-    return outcome
+    if (finish !== 'cancelled') {
+      ctx.use('context').observe(model.key, prompt, usage.promptTokens)
+      void speeds.learn(model.key, { usage, firstTokenMs, ms })
+    }
+    void journal.record('generation.finished', { model: model.key, ms, firstTokenMs, completionTokens: usage.completionTokens })
+    ctx.emit('generation.finished', { ...this.#ids, model: model.key, finish, usage, ms, firstTokenMs })
   }
 
-  #release(text: string): void {
-    if (text === '') return
-    this.#firstTextAt ??= this.#parts.now()
-    this.#text += text
-    this.stream.push('text', text)
-    if (!this.#parts.ctx.listening('generation.chunk')) return
-    this.#chunk += text
-    this.#chunkTimer ??= setTimeout(() => this.#flushChunk(), CHUNK_MS)
-  }
-
-  #flushChunk(): void {
-    clearTimeout(this.#chunkTimer)
-    this.#chunkTimer = undefined
-    const text = this.#chunk
-    this.#chunk = ''
-    if (text !== '') this.#parts.ctx.emit('generation.chunk', { ...this.#ids, text })
-  }
-
-  async #struggled(model: ModelInfo, trouble: Trouble, signal: AbortSignal): Promise<void> {
+  async #struggled({ model, request }: Choice, { instance }: Hold, trouble: Trouble, signal: AbortSignal): Promise<void> {
     const { ctx, catalogue, journal, now } = this.#parts
     const { kind, evidence, error, transient, retryAfterMs, anotherRoute } = trouble
-    this.#lastCause = trouble.cause
-    ctx.emit('model.struggling', { ...this.#ids, model: model.key, kind, evidence, error, atChar: this.#text.length })
-    const alternatives = catalogue.models.filter((other) => other.key !== model.key && this.#couldAnswer(other)).length
+    const attempts = this.#attempts
+    const releasedChars = this.#answer.text.length
+    attempts.cause = trouble.cause
+    ctx.emit('model.struggling', { ...this.#ids, model: model.key, kind, evidence, error, atChar: releasedChars })
+    const alternatives = catalogue.models.filter((other) => other.key !== model.key && this.#couldAnswer(other))
     const decision = await journal.onStruggle({
       time: now(),
       turnId: this.id,
@@ -396,28 +377,37 @@ export class Turn {
       error,
       transient,
       retryAfterMs,
-      attempts: this.#attempts.length,
-      attemptsOnModel: this.#perModel.get(model.key) ?? 1,
-      releasedChars: this.#text.length,
-      alternatives,
+      attempts: attempts.count,
+      attemptsOnModel: attempts.on(model.key),
+      releasedChars,
+      alternatives: alternatives.length,
       anotherRoute,
       random: this.#parts.random(),
     })
     if (decision.action === 'fail') throw trouble.cause instanceof Error ? trouble.cause : this.#allFailed()
     if (decision.action === 'switch') {
-      this.#failed.add(model.key)
-      this.#struggledOn ??= { from: model.key, kind }
+      // An out-of-memory looks like a crash: less before something as large.
+      const larger = new Set(kind === 'crashed' ? notSmaller(request.candidates, model.key) : [])
+      if (larger.size > 0 && alternatives.every(({ key }) => larger.has(key))) {
+        const shorter = this.#shortened.has(model.key) ? undefined : shorterContext(instance.contextLength, this.#needs.contextTokens)
+        if (shorter !== undefined) {
+          this.#shortened.set(model.key, shorter)
+          attempts.again = model.key
+          return
+        }
+      }
+      attempts.giveUp(model.key, kind)
       if (kind === 'context-full') this.#needs = { ...this.#needs, contextTokens: this.#needs.contextTokens + 1 }
       return
     }
-    this.#again = model.key
+    attempts.again = model.key
     if (decision.delayMs > 0) await sleep(decision.delayMs, undefined, { signal }).catch(() => {})
   }
 
   #couldAnswer(model: ModelInfo): boolean {
     const { vision, tools } = this.#needs
     const able = (model.abilities.vision || !vision) && (model.abilities.tools || !tools)
-    return able && !this.#failed.has(model.key) && this.#parts.catalogue.allows(model)
+    return able && !this.#attempts.failed.has(model.key) && this.#parts.catalogue.allows(model)
   }
 
   /** Stores the answer with its provenance, then states the outcome. */
@@ -426,14 +416,16 @@ export class Turn {
     const { ctx, now } = this.#parts
     const finishReason = end?.outcome.finish ?? 'cancelled'
     await this.#store(finishReason !== 'cancelled')
-    this.#flushChunk()
+    const { firstTextAt, text, reasoning, toolCalls } = this.#answer
+    this.#answer.flush()
     const model = end?.model
     const usage: Usage = end?.outcome.usage ?? { promptTokens: 0, completionTokens: 0 }
     const writing = end ? end.outcome.ms - end.outcome.firstTokenMs : 0
     const totalMs = now() - began
     const reply: Reply = {
       ...this.report(),
-      reasoning: this.#reasoning || undefined,
+      reasoning: reasoning || undefined,
+      toolCalls,
       model: model?.key ?? this.model ?? '',
       backend: model?.backend ?? '',
       remote: model?.remote ?? false,
@@ -441,19 +433,12 @@ export class Turn {
       usage,
       timing: {
         totalMs,
-        firstTextMs: this.#firstTextAt === undefined ? undefined : this.#firstTextAt - began,
+        firstTextMs: firstTextAt === undefined ? undefined : firstTextAt - began,
         tokensPerSecond: writing > 0 ? (usage.completionTokens * 1000) / writing : undefined,
       },
     }
-    ctx.emit('message.completed', {
-      ...this.#ids,
-      text: this.#text,
-      model: reply.model,
-      finish: finishReason,
-      usage,
-      switches: this.#switches.length,
-      ms: totalMs,
-    })
+    const switches = this.#attempts.switches.length
+    ctx.emit('message.completed', { ...this.#ids, text, model: reply.model, finish: finishReason, usage, switches, ms: totalMs })
     this.stream.end()
     return reply
   }
@@ -465,23 +450,33 @@ export class Turn {
     await this.#store(false).catch((cause: unknown) =>
       ctx.emit('plugin.failed', { plugin: 'store', during: 'storing a partial answer', error: toErrorFact(cause) }),
     )
-    this.#flushChunk()
-    ctx.emit('message.failed', { ...this.#ids, error: toErrorFact(error), releasedChars: this.#text.length })
+    this.#answer.flush()
+    ctx.emit('message.failed', { ...this.#ids, error: toErrorFact(error), releasedChars: this.#answer.text.length })
     this.stream.fail(error)
   }
 
   async #store(complete: boolean): Promise<void> {
-    if (this.#text === '' && this.#reasoning === '') return
-    const reasoning: Part[] = this.#reasoning ? [{ type: 'reasoning', text: this.#reasoning }] : []
-    const parts: Part[] = [...reasoning, { type: 'text', text: this.#text }]
+    const parts = this.#answer.parts()
+    if (parts.length === 0) return
     const time = this.#parts.now()
-    await this.#parts.store.appendMessage({ id: randomUUID(), ...this.#ids, role: 'assistant', parts, time, complete }, this.#spans)
+    const message = { id: randomUUID(), ...this.#ids, role: 'assistant' as const, parts, time, complete }
+    await this.#parts.store.appendMessage(message, this.#answer.spans)
   }
 
-  #allFailed(): Error {
-    return chatErrors.allFailed(
-      this.#attempts.map(({ model, code }) => `${model} (${code ?? 'failed'})`),
-      this.#lastCause,
-    )
+  #allFailed(request?: SelectionRequest): Error {
+    const { residency, catalogue } = this.#parts
+    const least =
+      request && this.#outOfMemory ? request.candidates.map(({ memory }) => memory.totalBytes).sort((a, b) => a - b)[0] : undefined
+    const unloadable = residency.unloadable()
+    const loaded = catalogue.models.filter(({ instances }) => instances.some(({ instanceId }) => !unloadable.has(instanceId)))
+    const cure =
+      least === undefined
+        ? undefined
+        : memoryCure(
+            least,
+            residency.room().freeBytes,
+            loaded.map(({ key }) => key),
+          )
+    return chatErrors.allFailed(this.#attempts.describe(), this.#attempts.cause, cure)
   }
 }

@@ -13,6 +13,8 @@ export interface ResourceTrace {
   readonly plugin: Plugin
   /** Sets the free memory and states the edge, if it is one. */
   set(availableBytes: number, level?: PressureLevel): void
+  /** Takes free memory, or gives it back where negative: what models that come and go do. */
+  take(bytes: number): void
 }
 
 /**
@@ -36,6 +38,9 @@ export function resourceTrace(availableBytes: number = 12 * GIB, totalBytes: num
   })
   return {
     plugin: make(),
+    take(bytes) {
+      sample = sampleOf(sample.memory.availableBytes - bytes, totalBytes, sample.level)
+    },
     set(bytes, level = 'normal') {
       const before = sample.level
       sample = sampleOf(bytes, totalBytes, level)

@@ -4,11 +4,12 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Backend, FinishReason, GenerateRequest, GenerationResult, PieceSink } from '../chat/backend.ts'
+import type { Backend, BackendAbilities, FinishReason, GenerateRequest, GenerationResult, PieceSink } from '../chat/backend.ts'
 import { backendError } from '../chat/failure.ts'
-import { textOf } from '../chat/message.ts'
+import { type ToolCallPart, textOf } from '../chat/message.ts'
 import type { LoadedInstance, LoadSettings, ModelInfo } from '../chat/model.ts'
 import { definePlugin, type Plugin } from '../core/plugin.ts'
+import type { ResourceTrace } from './resource-trace.ts'
 
 /** What happens to one answer, once. */
 export type AnswerFault =
@@ -28,8 +29,18 @@ export interface ScriptedModel {
   readonly answer: string | ((question: string, request: GenerateRequest) => string)
   /** Taken from the front, one a load: refuse it for memory, fail it, or let it hang. */
   readonly loads?: ('refuse' | 'fail' | 'hang')[]
+  /** Tool calls that end the answer. */
+  readonly toolCalls?: readonly ToolCallPart[]
   /** Taken from the front, one an answer. */
   readonly faults?: AnswerFault[]
+}
+
+/** How the backend is. */
+export interface ScriptedOptions {
+  /** Default `raw`. */
+  readonly continuation?: BackendAbilities['continuation']
+  /** The machine whose memory the models take. */
+  readonly machine?: Pick<ResourceTrace, 'take'>
 }
 
 /** Everything the backend was asked. */
@@ -51,9 +62,9 @@ export interface ScriptedBackend {
  * @example
  * const { plugin, calls } = scriptedBackend([{ id: 'small', answer: 'Hello.' }])
  */
-export function scriptedBackend(models: readonly ScriptedModel[]): ScriptedBackend {
+export function scriptedBackend(models: readonly ScriptedModel[], options: ScriptedOptions = {}): ScriptedBackend {
   const calls: ScriptedCalls = { loads: [], unloads: [], requests: [] }
-  const backend = new Scripted(models, calls)
+  const backend = new Scripted(models, calls, options)
   const make = definePlugin({
     name: 'scripted',
     apiVersion: 1,
@@ -69,12 +80,15 @@ class Scripted implements Backend {
   readonly name = 'scripted'
   readonly remote = false
   readonly allowRemote = false
-  readonly abilities = { continuation: 'raw', loads: true } as const
+  readonly abilities: BackendAbilities
+  readonly #machine: Pick<ResourceTrace, 'take'> | undefined
   readonly #models: ReadonlyMap<string, ScriptedModel>
   readonly #calls: ScriptedCalls
   readonly #loaded: Map<string, LoadedInstance> = new Map()
 
-  constructor(models: readonly ScriptedModel[], calls: ScriptedCalls) {
+  constructor(models: readonly ScriptedModel[], calls: ScriptedCalls, { continuation = 'raw', machine }: ScriptedOptions) {
+    this.abilities = { continuation, loads: true }
+    this.#machine = machine
     this.#models = new Map(models.map((model) => [model.id, model]))
     this.#calls = calls
   }
@@ -114,12 +128,13 @@ class Scripted implements Backend {
     onProgress(1)
     const instance = { instanceId: model.id, model: model.key, contextLength: contextLength ?? model.maxContextLength }
     this.#loaded.set(instance.instanceId, instance)
+    this.#machine?.take(model.sizeBytes ?? 0)
     return instance
   }
 
   async unload(instance: LoadedInstance): Promise<void> {
     this.#calls.unloads.push(instance.instanceId)
-    this.#loaded.delete(instance.instanceId)
+    if (this.#loaded.delete(instance.instanceId)) this.#machine?.take(-(this.#models.get(instance.instanceId)?.sizeBytes ?? 1e9))
   }
 
   async generate(request: GenerateRequest, sink: PieceSink): Promise<GenerationResult> {
@@ -144,7 +159,8 @@ class Scripted implements Backend {
       sink({ type: 'text', text, tokens: 1 })
       await undefined
     }
-    return { finish: 'stop', usage: usage(pieces.length) }
+    for (const call of model.toolCalls ?? []) sink(call)
+    return { finish: model.toolCalls ? 'tool-calls' : 'stop', usage: usage(pieces.length) }
   }
 
   async countTokens(): Promise<undefined> {

@@ -16,8 +16,9 @@ async function world(models: ScriptedModel[], file?: string): Promise<{ mai: Mai
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'mai-residency-'))
   onTestFinished(() => fs.rm(folder, { recursive: true, force: true }))
   const database = file ?? path.join(folder, 'mai.db')
-  const backend = scriptedBackend(models)
-  const mai = await createMai({ plugins: [store({ file: database }), resourceTrace().plugin, switching(), compression(), backend.plugin] })
+  const machine = resourceTrace()
+  const backend = scriptedBackend(models, { machine })
+  const mai = await createMai({ plugins: [store({ file: database }), machine.plugin, switching(), compression(), backend.plugin] })
   onTestFinished(() => mai.shutdown())
   return { mai, backend, file: database }
 }
@@ -89,7 +90,7 @@ describe('models in memory', () => {
 
   it('that refuse to load leave nothing, and the next is loaded', async () => {
     const { mai, backend } = await world([
-      { id: 'a', sizeBytes: 2e9, answer: 'From a.', loads: ['refuse'] },
+      { id: 'a', sizeBytes: 2e9, answer: 'From a.', loads: ['refuse', 'refuse', 'refuse', 'refuse'] },
       { id: 'b', answer: 'From b.' },
     ])
     const reply = await mai.processMessage('x')
@@ -98,6 +99,6 @@ describe('models in memory', () => {
       ['scripted/a', 'MAI_LOAD_REFUSED'],
       ['scripted/b', undefined],
     ])
-    expect(backend.calls.loads).toEqual(['a', 'b'])
+    expect(backend.calls.loads).toEqual(['a', 'a', 'a', 'a', 'b'])
   })
 })
