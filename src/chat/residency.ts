@@ -98,6 +98,8 @@ export class Residency {
   readonly #parts: ResidencyParts
   readonly #leases: Leases
   readonly #residents: Map<string, Resident> = new Map()
+  /** Instances that Mai loaded behind a line that broke. */
+  readonly #outOfSight: Set<string> = new Set()
   #queue: (Claim | Task)[] = []
   /** Instances that somebody waits for to become idle: nobody new may join. */
   #draining: ReadonlySet<string> = NONE
@@ -192,7 +194,11 @@ export class Residency {
 
   /** Forgets an instance that turned out to be gone. */
   lost(instance: LoadedInstance, reason: string): void {
-    if (!this.#residents.delete(instance.instanceId)) return
+    const resident = this.#residents.get(instance.instanceId)
+    if (!resident) return
+    this.#residents.delete(instance.instanceId)
+    // A line that broke says nothing of the model: seen again, it is still ours to unload.
+    if (resident.owned && reason === 'backend-lost') this.#outOfSight.add(instance.instanceId)
     this.#parts.catalogue.note(instance, false)
     this.#parts.catalogue.invalidate()
     this.#parts.emit('model.unloaded', { model: instance.model, reason })
@@ -403,7 +409,7 @@ export class Residency {
   #present({ model, contextTokens }: Wanted): Resident | undefined {
     const instance = servingInstance(this.#parts.catalogue.find(model.key) ?? model, contextTokens)
     if (!instance || this.#draining.has(instance.instanceId)) return undefined
-    return this.#residents.get(instance.instanceId) ?? this.#know(instance, false)
+    return this.#residents.get(instance.instanceId) ?? this.#know(instance, this.#outOfSight.delete(instance.instanceId))
   }
 
   #know(instance: LoadedInstance, owned: boolean): Resident {
