@@ -67,6 +67,8 @@ export async function openRecallDesk(model: string, context: Plugin = compressio
       ...Object.fromEntries(Object.entries(WINDOWS).map(([name, contextLength]) => [name, { contextLength }])),
     },
   })
+  // Both stay in memory, so that a switch is a switch of the conversation and not a load each time.
+  for (const name of Object.keys(WINDOWS)) await mai.models.preloadModel(name)
   const ask = async (sessionId: string, text: string, window: keyof typeof WINDOWS, maxTokens = ANSWER_TOKENS): Promise<string> =>
     (await mai.processMessage(text, { sessionId, model: window, sampling: { maxTokens } })).text
   return {

@@ -36,9 +36,11 @@ for (const [name, way] of Object.entries(ways)) {
         ? await desk.bare(each)
         : answered.get('fact right before the question')?.has(each.fact) && (await desk.later(each, turns))
     if (ok) right.add(each.fact)
+    process.stderr.write(ok ? '+' : '.')
   }
   answered.set(name, right)
   await desk.close()
+  process.stderr.write('\n')
 }
 const bare = answered.get('fact right before the question')?.size ?? 0
 report({
