@@ -7,6 +7,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { build } from 'tsdown'
 import { root } from './dist.ts'
 
@@ -21,6 +22,18 @@ const missing = names.filter((name) => !existsSync(path.join(root, 'bench', `${n
 if (names.length === 0 || missing.length > 0) {
   console.error(`No benchmark ${missing.join(', ') || 'named'}: give names of files in bench/, such as bus.`)
   process.exit(2)
+}
+
+/** Processes that the sources start are started from the sources: a bundle has no file beside it. */
+const sourceSiblings = {
+  name: 'source-siblings',
+  transform(code: string, id: string) {
+    if (!code.includes('new URL(') || id.includes('node_modules')) return undefined
+    return code.replace(
+      /new URL\('(\.[^']+\.ts)', import\.meta\.url\)/g,
+      (_, file: string) => `new URL('${file}', '${pathToFileURL(id).href}')`,
+    )
+  },
 }
 
 await build({
@@ -38,6 +51,7 @@ await build({
   hash: false,
   logLevel: 'error',
   deps: { skipNodeModulesBundle: true },
+  plugins: [sourceSiblings],
 })
 
 for (const name of names) {

@@ -3,8 +3,10 @@ import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import type { Backend } from '../../src/chat/backend.ts'
 import type { BackgroundModel } from '../../src/chat/background.ts'
 import { createMai, type Mai } from '../../src/chat/mai.ts'
+import { definePlugin, type Plugin } from '../../src/core/plugin.ts'
 import { compression } from '../../src/plugins/compression/index.ts'
 import { store } from '../../src/plugins/store/index.ts'
 import { switching } from '../../src/plugins/switching/index.ts'
@@ -21,13 +23,13 @@ interface World {
   readonly background: BackgroundModel
 }
 
-async function world(models: ScriptedModel[]): Promise<World> {
+async function world(models: ScriptedModel[], more: readonly Plugin[] = []): Promise<World> {
   const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'mai-background-'))
   onTestFinished(() => fs.rm(folder, { recursive: true, force: true }))
   const backend = scriptedBackend(models)
   const machine = resourceTrace()
   const mai = await createMai({
-    plugins: [store({ file: path.join(folder, 'mai.db') }), machine.plugin, switching(), compression(), backend.plugin],
+    plugins: [store({ file: path.join(folder, 'mai.db') }), machine.plugin, switching(), compression(), backend.plugin, ...more],
   })
   onTestFinished(() => mai.shutdown())
   return { mai, backend, machine, background: mai.kernel.context.use('background') }
@@ -111,6 +113,52 @@ describe('a question in the background', () => {
     expect(await background.complete(QUESTION)).toBeUndefined()
     machine.set(12 * GIB)
     expect(await background.complete(QUESTION)).toBeDefined()
+  })
+
+  it('leaves the machine to no remote model, though it may answer the conversation', async () => {
+    const instance = { instanceId: 'r', model: 'far/r', contextLength: 8192 }
+    const info = {
+      key: 'far/r',
+      backend: 'far',
+      id: 'r',
+      name: 'r',
+      remote: true,
+      sizeBytes: 1,
+      parameters: 1,
+      quantisation: undefined,
+      architecture: undefined,
+    }
+    const model = {
+      ...info,
+      maxContextLength: 8192,
+      abilities: { vision: false, tools: false, reasoning: false },
+      path: undefined,
+      instances: [instance],
+    }
+    const far: Backend = {
+      name: 'far',
+      remote: true,
+      allowRemote: true,
+      abilities: { continuation: 'none', loads: false },
+      list: async () => [model],
+      load: async () => instance,
+      unload: async () => {},
+      generate: async (_, sink) => {
+        sink({ type: 'text', text: 'From afar.', tokens: 3 })
+        return { finish: 'stop', usage: { promptTokens: 1, completionTokens: 3 } }
+      },
+      countTokens: async () => undefined,
+    }
+    const plugin = definePlugin({
+      name: 'far',
+      apiVersion: 1,
+      provides: ['backend'],
+      setup: (ctx) => void ctx.contribute('backend', far),
+    })()
+    const { mai, background } = await world([], [plugin])
+    expect((await mai.processMessage('x')).text).toBe('From afar.')
+    expect(background.ready()).toBeUndefined()
+    expect(await background.complete(QUESTION)).toBeUndefined()
   })
 
   it('ends at its limit, and an engine that fails is an error of its own', async () => {

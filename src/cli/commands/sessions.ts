@@ -1,8 +1,9 @@
 /** `mai sessions`: past conversations. */
+import { once } from 'node:events'
 import { Command, Option } from 'clipanion'
 import { textOf } from '../../chat/message.ts'
-import { MaiError } from '../../core/errors.ts'
 import { MaiCommand } from '../base.ts'
+import { jsonLine } from '../json-text.ts'
 import { neutraliseLine } from '../neutralise.ts'
 import { markdownOf, messageText, sessionLine, timeText } from '../session-view.ts'
 import { columnsOf } from '../terminal/colour.ts'
@@ -79,10 +80,10 @@ export class SessionsSearchCommand extends SessionsBase {
 export class SessionsExportCommand extends SessionsBase {
   static override paths = [['sessions', 'export']]
   static override usage = Command.Usage({
-    description: 'Write a session to standard output, as JSON or Markdown',
-    details: 'The JSON can be taken in again with `mai sessions import`.',
+    description: 'Write a session to standard output, as JSON Lines or Markdown',
+    details: 'JSON Lines, and the one value of `--json`, can be taken in again with `mai sessions import`.',
     examples: [
-      ['Keep', 'mai sessions export 1a2b > talk.json'],
+      ['Keep', 'mai sessions export 1a2b > talk.jsonl'],
       ['Read', 'mai sessions export 1a2b --markdown > talk.md'],
     ],
   })
@@ -96,37 +97,36 @@ export class SessionsExportCommand extends SessionsBase {
         const text = markdownOf(session, await mai.getConversationHistory(ALL))
         if (this.onTerminal) this.say(text)
         else this.context.stdout.write(text)
-      } else {
-        const { exportSession } = await import('../session-file.ts')
-        this.print(await exportSession(mai.store, session))
+        return 0
       }
+      const { exportLines, exportSession } = await import('../session-file.ts')
+      if (this.json) this.print(await exportSession(mai.store, session))
+      else await this.#write(exportLines(mai.store, session))
       return 0
     })
+  }
+
+  /** As fast as whoever reads takes it: a long session is never in memory as a whole. */
+  async #write(lines: AsyncIterable<unknown>): Promise<void> {
+    const { stdout } = this.context
+    for await (const line of lines) if (!stdout.write(jsonLine(line))) await once(stdout, 'drain')
   }
 }
 
 export class SessionsImportCommand extends SessionsBase {
   static override paths = [['sessions', 'import']]
   static override usage = Command.Usage({
-    description: 'Take in a session that was exported as JSON',
+    description: 'Take in a session that was exported',
     details: 'Where its id is taken it gets a new one: nothing is overwritten. `-` is standard input.',
-    examples: [['Take in', 'mai sessions import talk.json']],
+    examples: [['Take in', 'mai sessions import talk.jsonl']],
   })
   file: string = Option.String()
 
   async run(): Promise<number> {
-    const [{ readFile }, { text }, { importSession, parsedSession }] = await Promise.all([
-      import('node:fs/promises'),
-      import('node:stream/consumers'),
-      import('../session-file.ts'),
-    ])
-    const reading = this.file === '-' ? text(this.context.stdin) : readFile(this.file, 'utf8')
-    const json = await reading.catch((cause: Error) => {
-      throw new MaiError('MAI_USAGE', `${this.file} cannot be read: ${cause.message}`, { cure: 'Check its name.', cause })
-    })
-    const parsed = parsedSession(json, this.file)
+    const [{ createReadStream }, { importSession, linesOf }] = await Promise.all([import('node:fs'), import('../session-file.ts')])
     return this.withMai(async (mai) => {
-      const session = await importSession(mai.store, parsed)
+      const input = this.file === '-' ? this.context.stdin : createReadStream(this.file)
+      const session = await importSession(mai.store, linesOf(input, this.file), this.file)
       if (this.json) this.print(session)
       else this.say(`imported ${neutraliseLine(session.id)}, ${session.messageCount} messages\n`)
       return 0

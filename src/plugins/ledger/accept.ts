@@ -20,8 +20,8 @@ export type Verdict =
   | { readonly ok: false; readonly why: 'unreadable' | 'inflated' | 'unfounded' }
 
 /**
- * Share of a fact's terms that a cited message or its neighbours must have. Measured on real conversations: at 0.4
- * 95.6 % of true facts pass and 1.1 % of facts from elsewhere.
+ * Share of a fact's terms that a cited message or its neighbours must have. At 0.4, 1.3 % of the sentences about another
+ * meeting pass that cite up to four messages of this one (QMSum, validation), and nearly all that say what was said.
  */
 const FOUNDED = 0.4
 /** What a chat template could take for its own marks. */

@@ -72,6 +72,7 @@ export const ledger: PluginFactory<typeof options> = definePlugin({
     ctx.on('message.received', () => keeper.busy())
     ctx.on('context.assembled', ({ sessionId, tokens, usableTokens }) => keeper.assembled(sessionId, tokens, usableTokens))
     ctx.on('context.compressed', ({ sessionId }) => keeper.condensed(sessionId))
+    ctx.on('generation.finished', ({ model, usage, firstTokenMs }) => keeper.read(model, usage.promptTokens, firstTokenMs))
     ctx.on('message.completed', () => keeper.quiet())
     ctx.on('message.failed', () => keeper.quiet())
     ctx.hook('prompt.compose', async (input, next) => {

@@ -51,6 +51,11 @@ const SOURCES = 4
 /** Failures after which a batch is passed over, for as long as this process lives. */
 const GIVE_UP = 3
 
+/** A prompt of so many tokens tells how fast a model reads. */
+const TELLING = 200
+/** An engine that reads slower than this, in tokens/ms, notices too late that it has to give way: it reads some hundred at once. */
+const SLOWEST = 0.5
+
 /** What the newest prompt of a session was like. */
 interface Seen {
   readonly tokens: number
@@ -102,6 +107,13 @@ export class Keeper {
     const seen = this.#seen.get(sessionId)
     if (seen) seen.condensed = true
     this.#due.add(sessionId)
+  }
+
+  /** A model has read a prompt. What it had read before makes it look faster, so the slowest time is believed. */
+  read(model: ModelKey, tokens: number, firstTokenMs: number): void {
+    if (tokens < TELLING) return
+    const speed = tokens / Math.max(1, firstTokenMs)
+    this.#speed.set(model, Math.min(speed, this.#speed.get(model) ?? speed))
   }
 
   /** Somebody talks. */
@@ -202,7 +214,7 @@ export class Keeper {
     const sampling = { temperature: 0, maxTokens: ANSWER_TOKENS }
     const messages = questionOf(batch)
     const answer = await this.#ctx.use('background').complete({ messages, responseSchema: ANSWER_SCHEMA, sampling, limitMs, signal })
-    if (answer) this.#speed.set(answer.model, answer.usage.promptTokens / Math.max(1, answer.firstTokenMs))
+    if (answer) this.read(answer.model, answer.usage.promptTokens, answer.firstTokenMs)
     return answer
   }
 
@@ -215,10 +227,11 @@ export class Keeper {
     return 'later'
   }
 
-  /** Whether the next answer would begin late, because the engine has to read the conversation again. */
+  /** Whether the next answer would begin late, because the engine has to stop first and read the conversation again. */
   #tooSlow(sessionId: string, model: ModelKey): boolean {
     const speed = this.#speed.get(model)
-    return speed !== undefined && (this.#seen.get(sessionId)?.tokens ?? 0) / speed > this.#settings.rereadMs
+    if (speed === undefined) return false
+    return speed < SLOWEST || (this.#seen.get(sessionId)?.tokens ?? 0) / speed > this.#settings.rereadMs
   }
 }
 

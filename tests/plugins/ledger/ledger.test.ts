@@ -98,6 +98,19 @@ describe('the ledger of a long conversation', () => {
     expect(reads).not.toHaveBeenCalled()
   })
 
+  it.each([
+    ['reads the conversation again too slowly', 1000, 1900],
+    ['notices too late that it has to give way', 300, 700],
+  ])('is not asked of a model that %s', async (_, promptTokens, firstTokenMs) => {
+    const it = await world(faithful, { rereadMs: 300 })
+    await past(it, 30)
+    const ids = { sessionId: it.sessionId, turnId: 't', model: 'scripted/small', finish: 'stop' as const, ms: 1, firstTokenMs }
+    it.mai.kernel.context.emit('generation.finished', { ...ids, usage: { promptTokens, completionTokens: 1 } })
+    await it.mai.processMessage('Go on.')
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    expect(it.questions()).toEqual([])
+  })
+
   it('is noted of what was typed and answered, never of material', async () => {
     const it = await world(faithful)
     await past(it, 30, (index) => [
@@ -156,7 +169,7 @@ describe('the ledger of a long conversation', () => {
     it.mai.on('ledger.refused', ({ why }) => void refused.push(why))
     for (let turn = 0; turn < 4; turn++) {
       await it.mai.processMessage('Go on.')
-      await new Promise((resolve) => setTimeout(resolve, 60))
+      await new Promise((resolve) => setTimeout(resolve, 30))
     }
     await vi.waitFor(() => expect(refused).toHaveLength(2))
     expect(it.questions()).toHaveLength(2)
