@@ -28,7 +28,7 @@ const SUSPICION: Readonly<Record<TextClass, { readonly units: number; readonly s
   data: { units: 26, share: 0.9 },
 }
 /** Copies of code that make a loop where its cycle is short: generated tables and unrolled loops have some. */
-const CODE_COPIES = 3.5
+const CODE_COPIES = 5
 /** Cycles from here on are long, in units: three copies of one are no accident in code either. */
 const LONG_PERIOD = 64
 /** A long cycle of prose needs less than the third copy to its end. */

@@ -19,8 +19,11 @@ export const IDEOGRAPH = 6
 /** Kind of a unit: {@link WORD} and its like. */
 export type UnitKind = 1 | 2 | 3 | 4 | 5 | 6
 
-/** Takes a finished unit: a hash of its text, and where it lies, in UTF-16 units from the start of the lexer's text. */
-export type UnitSink = (hash: number, kind: UnitKind, start: number, end: number) => void
+/**
+ * Takes a finished unit: a hash of its text, where it lies, in UTF-16 units from the start of the lexer's text,
+ * and the value of a number, 0 for what is none.
+ */
+export type UnitSink = (hash: number, kind: UnitKind, start: number, end: number, value: number) => void
 
 /** Longest unit by kind, in UTF-16 units: text without any break must still give units. */
 const LONGEST: readonly number[] = [0, 16, 16, 8, 1, 16, 2]
@@ -69,6 +72,7 @@ export class Lexer {
   /** The character that a run of punctuation repeats. */
   #first = 0
   #high = 0
+  #value = 0
 
   constructor(sink: UnitSink) {
     this.#sink = sink
@@ -118,7 +122,9 @@ export class Lexer {
       this.#start = at
       this.#hash = BASIS
       this.#first = code
+      this.#value = 0
     }
+    if (kind === NUMBER) this.#value = this.#value * 10 + (code & 15)
     this.#hash = Math.imul(this.#hash ^ code, PRIME)
     if (width === 2) this.#hash = Math.imul(this.#hash ^ (code >> 16), PRIME)
   }
@@ -129,6 +135,6 @@ export class Lexer {
     if (kind === 0) return
     // One blank between words says nothing.
     if (kind === BLANKS && end - this.#start === 1) return
-    this.#sink(this.#hash, kind as UnitKind, this.#start, end)
+    this.#sink(this.#hash, kind as UnitKind, this.#start, end, kind === NUMBER ? this.#value : 0)
   }
 }

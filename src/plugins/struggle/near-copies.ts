@@ -13,12 +13,13 @@ const RESUME_RUN = 3
 /** Units, and share of the period, by which a copy may be longer or shorter than the one before. */
 const DRIFT_UNITS = 8
 const DRIFT_SHARE = 0.25
+const MOST_DRIFT = 32
 /** Units in a row, and share of the period, that may differ before the track is lost. */
 const LOST_UNITS = 6
 const LOST_SHARE = 0.5
 /** Share of a copy that must equal the one before. */
 const LIKE_SHARE = 0.5
-/** A number that changes is half a difference: counting is what noisy loops do, and what tables do. */
+/** A number for a number is half a difference, and none where it goes on counting in equal steps. */
 const NUMBER_WEIGHT = 0.5
 /** Shortest copy, in units. */
 const SHORTEST = 3
@@ -69,13 +70,22 @@ export class NearCopies {
       this.#count(1)
       this.#differing = 0
     } else {
-      if (recent.kindAt(at) === NUMBER && recent.kindAt(this.#expected) === NUMBER) this.#count(NUMBER_WEIGHT)
+      this.#count(this.#numberWeight(at))
       this.#differing++
     }
     this.#expected++
     if (this.#differing > 0) this.#resume(at)
     if (this.#expected >= this.copyStart) this.#endCopy(at)
     else if (this.#differing > Math.max(LOST_UNITS, this.period * LOST_SHARE)) this.copies = 0
+  }
+
+  #numberWeight(at: number): number {
+    const recent = this.#recent
+    const before = 2 * this.#expected - at
+    if (recent.kindAt(at) !== NUMBER || recent.kindAt(this.#expected) !== NUMBER) return 0
+    const step = recent.valueAt(at) - recent.valueAt(this.#expected)
+    const counts = recent.kindAt(before) === NUMBER && recent.valueAt(this.#expected) - recent.valueAt(before) === step
+    return counts ? 1 : NUMBER_WEIGHT
   }
 
   #count(alike: number): void {
@@ -97,12 +107,12 @@ export class NearCopies {
 
   /** Out of step after a word more or less: a run beside the expected place shows where the copy goes on. */
   #resume(at: number): void {
-    const { run, period } = this.#recent
-    const drift = Math.max(DRIFT_UNITS, this.period * DRIFT_SHARE)
-    if (run < RESUME_RUN || Math.abs(period - this.period) > drift || at + 1 - period === this.#expected) return
-    this.#expected = at + 1 - period
+    const drift = Math.min(MOST_DRIFT, Math.max(DRIFT_UNITS, Math.floor(this.period * DRIFT_SHARE)))
+    const lag = this.#recent.periodNear(at - this.#expected + 1, drift, RESUME_RUN)
+    if (lag === 0 || at + 1 - lag === this.#expected) return
+    this.#expected = at + 1 - lag
     // The units of the run before this one were counted as differences.
-    this.#count(run - 1 < this.#differing ? run : this.#differing)
+    this.#count(Math.min(this.#recent.runOf(lag), this.#differing))
     this.#differing = 0
   }
 

@@ -108,7 +108,7 @@ const loop = z.strictObject({
   maxPeriod: count.max(1024).default(256),
   minCopies: z.number().min(2).default(3),
   minUnits: count.default(48),
-  minCodeUnits: count.default(160),
+  minCodeUnits: count.default(80),
   minDataUnits: count.default(480),
   minNearCopies: count.min(2).default(6),
   minNearVerses: count.min(2).default(12),

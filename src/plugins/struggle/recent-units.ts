@@ -19,6 +19,7 @@ export class RecentUnits {
   readonly #hashes = new Int32Array(MEMORY)
   readonly #kinds = new Uint8Array(MEMORY)
   readonly #starts = new Float64Array(MEMORY)
+  readonly #values = new Float64Array(MEMORY)
   readonly #follows = new Uint8Array(MEMORY)
   #lastKind: UnitKind | 0 = 0
   #lastEnd = 0
@@ -38,7 +39,7 @@ export class RecentUnits {
   }
 
   /** Visits only earlier units that are equal, so that ordinary text costs a few steps a unit. */
-  add(hash: number, kind: UnitKind, start: number, end: number): void {
+  add(hash: number, kind: UnitKind, start: number, end: number, value: number): void {
     const at = this.count++
     const bucket = hash & MASK
     const hashes = this.#hashes
@@ -62,11 +63,34 @@ export class RecentUnits {
     hashes[slot] = hash
     this.#kinds[slot] = kind
     this.#starts[slot] = start
+    this.#values[slot] = value
     this.#follows[slot] = kind === this.#lastKind && isSpoken(kind, start - this.#lastEnd) ? 1 : 0
     this.#lastKind = kind
     this.#lastEnd = end
     this.#previous[slot] = this.#heads[bucket] ?? -1
     this.#heads[bucket] = at
+  }
+
+  /** The period within `drift` of another whose run at the end is longest, 0 where none is at least `shortest` long. */
+  periodNear(period: number, drift: number, shortest: number): number {
+    const at = this.count - 1
+    let found = 0
+    let longest = shortest - 1
+    const last = Math.min(this.#maxPeriod, period + drift)
+    for (let other = Math.max(1, period - drift); other <= last; other++) {
+      if (this.#stamps[other] !== at) continue
+      const run = this.#runs[other] ?? 0
+      if (run > longest) {
+        longest = run
+        found = other
+      }
+    }
+    return found
+  }
+
+  /** Run at the end with a given period, in units. */
+  runOf(period: number): number {
+    return this.#stamps[period] === this.count - 1 ? (this.#runs[period] ?? 0) : 0
   }
 
   /** Hash of the unit at a position that is still remembered. */
@@ -76,6 +100,11 @@ export class RecentUnits {
 
   kindAt(position: number): UnitKind {
     return (this.#kinds[position & MASK] ?? 0) as UnitKind
+  }
+
+  /** Its value, where it is a number. */
+  valueAt(position: number): number {
+    return this.#values[position & MASK] ?? 0
   }
 
   /** Whether it is a word that follows a word as in a sentence. */

@@ -39,7 +39,7 @@ class RepetitionWatch implements AnswerWatch {
     this.#recent = new RecentUnits(settings.maxPeriod)
     this.#exact = new ExactLoop(this.#recent, settings)
     this.#noisy = new NoisyLoop(this.#recent, settings)
-    this.#lexer = new Lexer((hash, kind, start, end) => this.#take(hash, kind, start, end))
+    this.#lexer = new Lexer((hash, kind, start, end, value) => this.#take(hash, kind, start, end, value))
     this.#own = already.length
     this.#offset = Math.max(0, already.length - EARLIER_CHARS)
     if (this.#offset > 0) this.#fences.inside = endsInFence(already.slice(0, this.#offset))
@@ -59,10 +59,10 @@ class RepetitionWatch implements AnswerWatch {
     return this.#verdict.state === 'struggle' ? this.#verdict : CLEAR
   }
 
-  #take(hash: number, kind: UnitKind, start: number, end: number): void {
+  #take(hash: number, kind: UnitKind, start: number, end: number, value: number): void {
     if (this.#verdict.state === 'struggle') return
     this.#fences.add(hash, kind)
-    this.#recent.add(hash, kind, start, end)
+    this.#recent.add(hash, kind, start, end, value)
     const exact = this.#exact.judge(this.#fences.inside)
     const noisy = this.#noisy.judge(this.#fences.inside)
     if (this.#offset + end <= this.#own) return
@@ -78,7 +78,7 @@ class RepetitionWatch implements AnswerWatch {
           state: 'struggle',
           kind: certain === exact ? 'loop' : 'noisy-loop',
           evidence: certain.evidence,
-          cutAt: this.#charOf(certain.from),
+          cutAt: from,
         }
       : { state: 'suspect', from }
   }

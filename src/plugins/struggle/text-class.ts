@@ -12,7 +12,7 @@ export type TextClass = 'prose' | 'code' | 'data'
 /** Share of words among the units of prose; in the sources and data of 10,000 files no cycle reached it. */
 const PROSE_WORDS = 0.6
 /** Below this share, or with this few different units, a stretch says nothing. */
-const DATA_WORDS = 0.15
+const DATA_WORDS = 0.1
 const DATA_VARIETY = 4
 
 /** Judges the units from `from` to before `to`, which must be remembered still. */
