@@ -14,7 +14,7 @@ const LOOK_BACK = 4000
 /** An overlap that stands for itself, in characters; one that begins with a word may be as short as the second. */
 const SURE_OVERLAP = 16
 const WORD_OVERLAP = 3
-/** So much repeated text that then goes another way is a new answer, not the rest of this one; in characters. */
+/** An answer that begins as this one did for so many characters, and then goes another way, is a new one. */
 const NEW_ANSWER = 32
 
 /** The prompt that asks for the rest of an answer. */
@@ -42,6 +42,8 @@ export class Seam {
   #space = ''
   #overlap = 0
   #matched = 0
+  /** The same, from the beginning of the answer so far. */
+  #restated = 0
   #state: SeamState = 'open'
   readonly #wholeOnly: boolean
 
@@ -97,19 +99,21 @@ export class Seam {
       const room = already.length - start
       if (room > after) {
         if (already.startsWith(text, start + before)) open.push(start)
-        else this.#reached(start, text, before)
+        else this.#leave(start, text, before)
       } else if (text.startsWith(already.slice(start + before))) this.#overlap = Math.max(this.#overlap, room)
-      else this.#reached(start, text, before)
+      else this.#leave(start, text, before)
     }
-    if (open.length > 0) this.#matched = Math.max(this.#matched, after)
+    if (open.length > 0) this.#matched = after
+    if (open[0] === 0) this.#restated = after
     this.#starts = open
   }
 
-  /** How far a start got that does not go on. */
-  #reached(start: number, text: string, before: number): void {
+  /** A repetition that does not go on: how far it got matters where it began with the answer. */
+  #leave(start: number, text: string, before: number): void {
+    if (start !== 0) return
     let length = 0
-    while (length < text.length && text[length] === this.#already[start + before + length]) length++
-    this.#matched = Math.max(this.#matched, before + length)
+    while (length < text.length && text[length] === this.#already[before + length]) length++
+    this.#restated = before + length
   }
 
   #firstStarts(): number[] {
@@ -130,7 +134,7 @@ export class Seam {
     if (whole || this.#overlap >= SURE_OVERLAP || word) return held.slice(this.#overlap)
     this.#overlap = 0
     if (this.#wholeOnly && !ended) return this.#space + held
-    if (this.#matched >= NEW_ANSWER) {
+    if (this.#restated >= NEW_ANSWER) {
       this.#state = 'diverged'
       return ''
     }
@@ -177,12 +181,12 @@ export class Joint {
     }
   }
 
-  /** @throws MaiError `MAI_REQUEST_INVALID`, `MAI_BACKEND_ERROR` when this is not the rest of the answer */
+  /** @throws MaiError `MAI_BACKEND_ERROR` when this is not the rest of the answer: another try may give it */
   end(finish: FinishReason): void {
     const text = this.#seam.end()
     if (text !== '') this.#target({ type: 'text', text, tokens: 1 })
     if (this.#seam.state === 'diverged')
-      throw backendError('MAI_REQUEST_INVALID', 'The model began a new answer instead of going on with this one.')
+      throw backendError('MAI_BACKEND_ERROR', 'The model began a new answer instead of going on with this one.')
     // An engine that goes on by itself may find that nothing is missing; one that was asked in words must show that it understood.
     const understood = this.#wrote || text !== '' || this.#seam.repeated || this.#wholeOnly || looksEnded(this.#already)
     if (finish === 'stop' && !understood)

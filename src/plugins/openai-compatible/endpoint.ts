@@ -140,7 +140,9 @@ export class Endpoint {
   /** One answer. @throws MaiError; the signal's reason */
   async chat(order: ChatOrder, sink: PieceSink): Promise<Ended> {
     const { signal } = order
-    const [response, { readAnswer, readWhole }] = await Promise.all([this.#open(order), import('./answer.ts')])
+    // Before the request: what comes while nobody listens may be lost.
+    const { readAnswer, readWhole } = await import('./answer.ts')
+    const response = await this.#open(order)
     const { where } = this
     const input = { where, body: response.body, sink, idleMs: this.#limits.answerIdleMs, secrets: this.#secrets(), signal }
     const type = response.headers['content-type'] ?? ''
