@@ -4,8 +4,7 @@
  * @module
  */
 import { type ErrorFact, toErrorFact } from '../core/errors.ts'
-import type { Backend, FinishReason, GenerateRequest, GenerationPiece, GenerationResult, PieceSink, Usage } from './backend.ts'
-import { askForTheRest, Joint } from './continuation.ts'
+import type { Backend, FinishReason, GenerateRequest, GenerationPiece, Usage } from './backend.ts'
 import { backendError, traitsOf } from './failure.ts'
 import { Gate } from './gate.ts'
 import type { StruggleKind } from './policy.ts'
@@ -43,8 +42,6 @@ export interface Trouble {
   readonly error: ErrorFact | undefined
   readonly transient: boolean
   readonly retryAfterMs: number | undefined
-  /** Whether the same model can now be reached another way than the one that failed. */
-  readonly anotherRoute: boolean
   readonly cause: unknown
 }
 
@@ -110,13 +107,13 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   const finished = (finish: FinishReason, usage: Usage | undefined, trouble: Trouble | undefined): GenerationOutcome => {
     over = true
     const ms = now() - began
-    const used = usage ?? { promptTokens: input.promptTokens, completionTokens }
-    if (trouble?.error && traitsOf(trouble.cause).route && backend.anotherRoute?.(request.instance))
-      return { finish, usage: used, firstTokenMs: (firstAt ?? now()) - began, ms, trouble: { ...trouble, anotherRoute: true } }
+    // A server that does not count says nothing, or 0.
+    const counted = usage !== undefined && usage.promptTokens > 0
+    const used = counted ? usage : { promptTokens: input.promptTokens, completionTokens: usage?.completionTokens || completionTokens }
     return { finish, usage: used, firstTokenMs: (firstAt ?? now()) - began, ms, trouble }
   }
   try {
-    const result = await settledAfter(generated(backend, { ...request, signal }, sink), signal)
+    const result = await settledAfter(backend.generate({ ...request, signal }, sink), signal)
     if (gate.struggle) return finished('failed', result?.usage, confirmed(gate, input))
     if (input.signal.aborted) return finished('cancelled', result?.usage, undefined)
     if (stop.signal.aborted) return finished('failed', result?.usage, troubleOf(stop.signal.reason))
@@ -132,16 +129,6 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     over = true
     clearInterval(tick)
   }
-}
-
-/** One answer. What no engine takes up is asked for in words, and what it repeats is taken off. */
-async function generated(backend: Backend, request: GenerateRequest, sink: PieceSink): Promise<GenerationResult> {
-  const { continueFrom, ...fresh } = request
-  if (!continueFrom || backend.abilities.continuation !== 'none') return backend.generate(request, sink)
-  const joint = new Joint(continueFrom, sink)
-  const result = await backend.generate({ ...fresh, messages: askForTheRest(request.messages, continueFrom) }, joint.sink)
-  joint.end(result.finish)
-  return result
 }
 
 /** The result, or undefined when the backend does not settle in time after an abort. */
@@ -167,7 +154,7 @@ async function settledAfter<T>(work: Promise<T>, signal: AbortSignal): Promise<T
 function confirmed(gate: Gate, input: GenerationInput): Trouble {
   input.release(gate.cut())
   const { kind, evidence } = gate.struggle ?? { kind: 'failed', evidence: '' }
-  return { kind, evidence, error: undefined, transient: false, retryAfterMs: undefined, anotherRoute: false, cause: undefined }
+  return { kind, evidence, error: undefined, transient: false, retryAfterMs: undefined, cause: undefined }
 }
 
 /** Ends that are struggles, not successes. */
@@ -178,7 +165,6 @@ function badEnd(finish: FinishReason, empty: boolean): Trouble | undefined {
     error: undefined,
     transient,
     retryAfterMs: undefined,
-    anotherRoute: false,
     cause: undefined,
   })
   if (finish === 'context-full') return trouble('context-full', 'the window is full', false)
@@ -195,5 +181,5 @@ function troubleOf(error: unknown): Trouble {
   const wait = typeof details === 'object' && details !== null && 'retryAfterMs' in details ? details.retryAfterMs : undefined
   const fact = toErrorFact(error)
   const retryAfterMs = typeof wait === 'number' ? wait : undefined
-  return { kind, evidence: fact.code, error: fact, transient, retryAfterMs, anotherRoute: false, cause: error }
+  return { kind, evidence: fact.code, error: fact, transient, retryAfterMs, cause: error }
 }

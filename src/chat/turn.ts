@@ -387,10 +387,11 @@ export class Turn {
 
   async #struggled(model: ModelInfo, trouble: Trouble, signal: AbortSignal): Promise<void> {
     const { ctx, catalogue, journal, now } = this.#parts
-    const { kind, evidence, error, transient, retryAfterMs, anotherRoute } = trouble
+    const { kind, evidence, error, transient, retryAfterMs } = trouble
     this.#lastCause = trouble.cause
     ctx.emit('model.struggling', { ...this.#ids, model: model.key, kind, evidence, error, atChar: this.#text.length })
-    const alternatives = catalogue.models.filter((other) => other.key !== model.key && this.#couldAnswer(other)).length
+    const others = catalogue.models.filter((other) => other.key !== model.key && !this.#failed.has(other.key))
+    const alternatives = others.filter((other) => catalogue.couldServe(other, this.#needs)).length
     const decision = await journal.onStruggle({
       time: now(),
       turnId: this.id,
@@ -403,7 +404,7 @@ export class Turn {
       attemptsOnModel: this.#perModel.get(model.key) ?? 1,
       releasedChars: this.#text.length,
       alternatives,
-      anotherRoute,
+      anotherRoute: catalogue.anotherRoute(model, trouble.cause),
       random: this.#parts.random(),
     })
     if (decision.action === 'fail') throw trouble.cause instanceof Error ? trouble.cause : this.#allFailed()
@@ -415,12 +416,6 @@ export class Turn {
     }
     this.#again = model.key
     if (decision.delayMs > 0) await sleep(decision.delayMs, undefined, { signal }).catch(() => {})
-  }
-
-  #couldAnswer(model: ModelInfo): boolean {
-    const { vision, tools } = this.#needs
-    const able = (model.abilities.vision || !vision) && (model.abilities.tools || !tools)
-    return able && !this.#failed.has(model.key) && this.#parts.catalogue.allows(model)
   }
 
   /** Stores the answer with its provenance, then states the outcome. */

@@ -182,6 +182,7 @@ export class Endpoint {
   async #getJson(url: string, signal: AbortSignal): Promise<unknown> {
     // Where the models are configured, nobody waits long for what the server says of them.
     const limitMs = this.settings.models ? Math.min(1000, this.#limits.listMs) : this.#limits.listMs
+    await this.#http.ready()
     const late = AbortSignal.timeout(limitMs)
     try {
       return await this.#json(await this.#send(url, 'GET', undefined, AbortSignal.any([signal, late])))

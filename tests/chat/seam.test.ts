@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { GenerationPiece } from '../../src/chat/backend.ts'
-import { askForTheRest, Joint, looksEnded, Seam } from '../../src/chat/continuation.ts'
 import { textOf } from '../../src/chat/message.ts'
+import { askForTheRest, Joint, looksEnded, Seam } from '../../src/chat/seam.ts'
 
 const STORY = 'Once upon a time there was a fox who could not sleep, and so it counted the stars until the morning came.'
 

@@ -16,6 +16,8 @@ const SURE_OVERLAP = 16
 const WORD_OVERLAP = 3
 /** An answer that begins as this one did for so many characters, and then goes another way, is a new one. */
 const NEW_ANSWER = 32
+/** Shortest answer whose repetition is no accident where an engine goes on by itself. */
+const SHORTEST_WHOLE = 6
 
 /** The prompt that asks for the rest of an answer. */
 export function askForTheRest(messages: readonly PromptMessage[], partial: string): PromptMessage[] {
@@ -50,7 +52,7 @@ export class Seam {
   constructor(already: string, { wholeOnly = false }: { readonly wholeOnly?: boolean } = {}) {
     this.#already = already
     this.#wholeOnly = wholeOnly
-    if (already === '' || (wholeOnly && already.length < SURE_OVERLAP)) this.#state = 'closed'
+    if (already === '' || (wholeOnly && already.length < SHORTEST_WHOLE)) this.#state = 'closed'
   }
 
   get state(): SeamState {
