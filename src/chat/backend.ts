@@ -107,8 +107,8 @@ export interface Backend {
   generate(request: GenerateRequest, sink: PieceSink): Promise<GenerationResult>
   /** Tokens of the whole prompt, template included, by the model's own tokenizer; undefined where it has none to ask. */
   countTokens(instance: LoadedInstance, messages: readonly PromptMessage[], signal: AbortSignal): Promise<number | undefined>
-  /** Whether the model of an instance can now be reached another way than the one that just failed. Default: it cannot. */
-  anotherRoute?(instance: LoadedInstance): boolean
+  /** Whether a model can now be reached another way than the one that just failed. Default: it cannot. */
+  anotherRoute?(model: ModelInfo): boolean
   /** The engine's own high-confidence estimate, if it has one. */
   estimateMemory?(model: ModelInfo, settings: LoadSettings, signal: AbortSignal): Promise<MemoryEstimate | undefined>
 }

@@ -7,9 +7,10 @@ import { isMaiError, toErrorFact } from '../core/errors.ts'
 import type { PluginContext } from '../core/plugin.ts'
 import { within } from '../core/scope.ts'
 import type { Backend } from './backend.ts'
-import { backendError, chatErrors } from './failure.ts'
+import { backendError, chatErrors, traitsOf } from './failure.ts'
 import type { LoadedInstance, ModelInfo, ModelKey } from './model.ts'
 import { nearest } from './nearest.ts'
+import type { Needs } from './policy.ts'
 import type { BackendStatus } from './status.ts'
 
 /** Bound on one backend's list; starting an engine may be part of it. */
@@ -64,6 +65,16 @@ export class Catalogue {
   /** Whether a model may be chosen without being asked for: a remote one only where its configuration says so. */
   allows(model: ModelInfo): boolean {
     return !model.remote || (model.allowRemote ?? this.backendOf(model).allowRemote)
+  }
+
+  /** Whether a model may be chosen by itself for a conversation, as far as memory is no question. */
+  couldServe(model: ModelInfo, { vision, tools }: Pick<Needs, 'vision' | 'tools'>): boolean {
+    return this.allows(model) && (model.abilities.vision || !vision) && (model.abilities.tools || !tools)
+  }
+
+  /** Whether, after a failure of its route, a model can be reached another way. */
+  anotherRoute(model: ModelInfo, failure: unknown): boolean {
+    return traitsOf(failure).route && (this.backendOf(model).anotherRoute?.(model) ?? false)
   }
 
   /** Asks all backends; joins who is asking already, unless something has changed since they began. */

@@ -45,8 +45,6 @@ export interface Trouble {
   readonly error: ErrorFact | undefined
   readonly transient: boolean
   readonly retryAfterMs: number | undefined
-  /** Whether the same model can now be reached another way than the one that failed. */
-  readonly anotherRoute: boolean
   readonly cause: unknown
 }
 
@@ -125,9 +123,9 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   const finished = (finish: FinishReason, usage: Usage | undefined, trouble: Trouble | undefined): GenerationOutcome => {
     over = true
     const ms = now() - began
-    const used = usage ?? { promptTokens: input.promptTokens, completionTokens }
-    if (trouble?.error && traitsOf(trouble.cause).route && backend.anotherRoute?.(request.instance))
-      return { finish, usage: used, firstTokenMs: (firstAt ?? now()) - began, ms, trouble: { ...trouble, anotherRoute: true } }
+    // A server that does not count says nothing, or 0.
+    const counted = usage !== undefined && usage.promptTokens > 0
+    const used = counted ? usage : { promptTokens: input.promptTokens, completionTokens: usage?.completionTokens || completionTokens }
     return { finish, usage: used, firstTokenMs: (firstAt ?? now()) - began, ms, trouble }
   }
   try {
@@ -172,7 +170,7 @@ async function settledAfter<T>(work: Promise<T>, signal: AbortSignal): Promise<T
 function confirmed(gate: Gate, input: GenerationInput): Trouble {
   input.release(gate.cut())
   const { kind, evidence } = gate.struggle ?? { kind: 'failed', evidence: '' }
-  return { kind, evidence, error: undefined, transient: false, retryAfterMs: undefined, anotherRoute: false, cause: undefined }
+  return { kind, evidence, error: undefined, transient: false, retryAfterMs: undefined, cause: undefined }
 }
 
 /** Ends that are struggles, not successes. */
@@ -183,7 +181,6 @@ function badEnd(finish: FinishReason, empty: boolean): Trouble | undefined {
     error: undefined,
     transient,
     retryAfterMs: undefined,
-    anotherRoute: false,
     cause: undefined,
   })
   if (finish === 'context-full') return trouble('context-full', 'the window is full', false)
@@ -200,5 +197,5 @@ function troubleOf(error: unknown): Trouble {
   const wait = typeof details === 'object' && details !== null && 'retryAfterMs' in details ? details.retryAfterMs : undefined
   const fact = toErrorFact(error)
   const retryAfterMs = typeof wait === 'number' ? wait : undefined
-  return { kind, evidence: fact.code, error: fact, transient, retryAfterMs, anotherRoute: false, cause: error }
+  return { kind, evidence: fact.code, error: fact, transient, retryAfterMs, cause: error }
 }

@@ -363,12 +363,13 @@ export class Turn {
 
   async #struggled({ model, request }: Choice, { instance }: Hold, trouble: Trouble, signal: AbortSignal): Promise<void> {
     const { ctx, catalogue, journal, now } = this.#parts
-    const { kind, evidence, error, transient, retryAfterMs, anotherRoute } = trouble
+    const { kind, evidence, error, transient, retryAfterMs } = trouble
     const attempts = this.#attempts
     const releasedChars = this.#answer.text.length
     attempts.cause = trouble.cause
     ctx.emit('model.struggling', { ...this.#ids, model: model.key, kind, evidence, error, atChar: releasedChars })
-    const alternatives = catalogue.models.filter((other) => other.key !== model.key && this.#couldAnswer(other))
+    const others = catalogue.models.filter((other) => other.key !== model.key && !attempts.failed.has(other.key))
+    const alternatives = others.filter((other) => catalogue.couldServe(other, this.#needs))
     const decision = await journal.onStruggle({
       time: now(),
       turnId: this.id,
@@ -381,7 +382,7 @@ export class Turn {
       attemptsOnModel: attempts.on(model.key),
       releasedChars,
       alternatives: alternatives.length,
-      anotherRoute,
+      anotherRoute: catalogue.anotherRoute(model, trouble.cause),
       random: this.#parts.random(),
     })
     if (decision.action === 'fail') throw trouble.cause instanceof Error ? trouble.cause : this.#allFailed()
@@ -402,12 +403,6 @@ export class Turn {
     }
     attempts.again = model.key
     if (decision.delayMs > 0) await sleep(decision.delayMs, undefined, { signal }).catch(() => {})
-  }
-
-  #couldAnswer(model: ModelInfo): boolean {
-    const { vision, tools } = this.#needs
-    const able = (model.abilities.vision || !vision) && (model.abilities.tools || !tools)
-    return able && !this.#attempts.failed.has(model.key) && this.#parts.catalogue.allows(model)
   }
 
   /** Stores the answer with its provenance, then states the outcome. */

@@ -122,15 +122,13 @@ const cases: readonly Case[] = [
       prefill: 'ignore',
     },
   ]),
-  ...seeds
-    .slice(0, 2)
-    .map(
-      ({ seed, afterPieces }): Case => ({
-        name: `F9 stall, seed ${seed}`,
-        faults: [{ kind: 'stall', afterPieces }],
-        code: 'MAI_BACKEND_TIMEOUT',
-      }),
-    ),
+  ...seeds.slice(0, 2).map(
+    ({ seed, afterPieces }): Case => ({
+      name: `F9 stall, seed ${seed}`,
+      faults: [{ kind: 'stall', afterPieces }],
+      code: 'MAI_BACKEND_TIMEOUT',
+    }),
+  ),
   {
     name: 'F9 stall behind comments that keep the connection alive',
     faults: [{ kind: 'stall', afterPieces: 4, keepAliveMs: 50 }],

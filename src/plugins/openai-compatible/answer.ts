@@ -101,6 +101,8 @@ class Reader {
     })
     body.on('error', (error) => this.#end(error))
     body.on('close', () => this.#end(undefined))
+    // It may have broken before anybody listened.
+    if (body.destroyed) this.#end(body.errored)
   }
 
   #feed(text: string): void {

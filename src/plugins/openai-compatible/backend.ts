@@ -93,8 +93,8 @@ export class OpenAiBackend implements Backend {
     }
   }
 
-  anotherRoute({ instanceId }: LoadedInstance): boolean {
-    const routes = this.#routes(instanceId)
+  anotherRoute({ id }: ModelInfo): boolean {
+    const routes = this.#routes(id)
     return routes.length > 1 && routes.some((endpoint) => !endpoint.resting)
   }
 

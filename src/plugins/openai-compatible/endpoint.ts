@@ -140,7 +140,9 @@ export class Endpoint {
   /** One answer. @throws MaiError; the signal's reason */
   async chat(order: ChatOrder, sink: PieceSink): Promise<Ended> {
     const { signal } = order
-    const [response, { readAnswer, readWhole }] = await Promise.all([this.#open(order), import('./answer.ts')])
+    // Before the request: what comes while nobody listens may be lost.
+    const { readAnswer, readWhole } = await import('./answer.ts')
+    const response = await this.#open(order)
     const { where } = this
     const input = { where, body: response.body, sink, idleMs: this.#limits.answerIdleMs, secrets: this.#secrets(), signal }
     const type = response.headers['content-type'] ?? ''
@@ -180,6 +182,7 @@ export class Endpoint {
   async #getJson(url: string, signal: AbortSignal): Promise<unknown> {
     // Where the models are configured, nobody waits long for what the server says of them.
     const limitMs = this.settings.models ? Math.min(1000, this.#limits.listMs) : this.#limits.listMs
+    await this.#http.ready()
     const late = AbortSignal.timeout(limitMs)
     try {
       return await this.#json(await this.#send(url, 'GET', undefined, AbortSignal.any([signal, late])))

@@ -38,6 +38,11 @@ export class Http {
     this.#proxied = proxied
   }
 
+  /** Loads the client: no part of how long a server takes. */
+  async ready(): Promise<void> {
+    await this.#dispatch()
+  }
+
   /** Settles when the headers are there. @throws what undici throws */
   async send(url: string, { method, headers, body, signal }: HttpRequest): Promise<HttpResponse> {
     const [{ request }, dispatcher] = await Promise.all([import('undici'), this.#dispatch()])

@@ -71,6 +71,6 @@ function readMessage(value: unknown): StandInMessage | string {
 }
 
 /** Any JSON object. */
-export function isRecord(value: unknown): value is Record<string, unknown> {
+function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
