@@ -8,6 +8,7 @@ import type { PluginContext } from '../core/plugin.ts'
 import { within } from '../core/scope.ts'
 import type { Backend } from './backend.ts'
 import { backendError, chatErrors } from './failure.ts'
+import { HeaderMemories } from './memory/header-memories.ts'
 import type { LoadedInstance, ModelInfo, ModelKey } from './model.ts'
 import { nearest } from './nearest.ts'
 import type { BackendStatus } from './status.ts'
@@ -24,6 +25,7 @@ interface Seen {
 /** The models of all backends, as last seen. Reading is free; `refresh` asks. */
 export class Catalogue {
   readonly #ctx: PluginContext
+  readonly #memories: HeaderMemories = new HeaderMemories()
   #models: ReadonlyMap<ModelKey, ModelInfo> = new Map()
   #seen: readonly Seen[] = []
   #refreshing: { readonly since: number; readonly ended: Promise<void> } | undefined
@@ -132,13 +134,20 @@ export class Catalogue {
     const before = this.#seen
     const changes = this.#changes
     this.#seen = await Promise.all(this.#ctx.all('backend').map((backend) => this.#askOne(backend)))
-    this.#models = merged(this.#seen.flatMap((seen) => seen.models))
+    const all = this.#seen.flatMap((seen) => seen.models)
+    await this.#memories.learn(all)
+    this.#models = merged(all.map((model) => this.#withMemory(model)))
     this.#fresh = changes === this.#changes
     for (const { backend, models } of this.#seen) {
       const keys = models.map((m) => m.key)
       const old = before.find((seen) => seen.backend === backend)?.models.map((m) => m.key)
       if (keys.join() !== old?.join()) this.#ctx.emit('models.discovered', { backend: backend.name, models: keys })
     }
+  }
+
+  #withMemory(model: ModelInfo): ModelInfo {
+    const memory = this.#memories.of(model)
+    return memory ? { ...model, memory } : model
   }
 
   async #askOne(backend: Backend): Promise<Seen> {

@@ -7,6 +7,8 @@ import { toErrorFact } from '../core/errors.ts'
 import type { PluginContext } from '../core/plugin.ts'
 import { Catalogue } from './catalogue.ts'
 import { Journal } from './journal.ts'
+import type { HoldSettings } from './memory/header-estimate.ts'
+import { ObservedMemory } from './memory/observed-memory.ts'
 import type { LoadedInstance, MemoryEstimate, ModelInfo, ModelKey } from './model.ts'
 import type { Decision, Needs, SelectionRequest } from './policy.ts'
 import type { Reply } from './reply.ts'
@@ -29,7 +31,7 @@ export class ModelManager {
   readonly #residency: Residency
   readonly #journal: Journal
   readonly #turnParts: TurnParts
-  readonly #estimates: Map<ModelKey, MemoryEstimate> = new Map()
+  readonly #observed: ObservedMemory
   readonly #now: () => number
   #current: ModelKey | undefined
   #lastDecision: Decision | undefined
@@ -49,6 +51,7 @@ export class ModelManager {
     this.#store = ctx.use('store')
     this.#catalogue = new Catalogue(ctx)
     this.#residency = new Residency(ctx, this.#catalogue, this.#store, limits.loadIdleMs, now)
+    this.#observed = new ObservedMemory({ ctx, store: this.#store, find: (key) => this.#catalogue.find(key) })
     this.#journal = new Journal(ctx, ctx.use('policy'), this.#store, run, now)
     this.#turnParts = {
       ctx,
@@ -113,18 +116,18 @@ export class ModelManager {
     return this.#catalogue.resolve(text)
   }
 
-  /** Memory that loading a model would take: the backend's own estimate, else one from its size. @throws MaiError `MAI_UNKNOWN_MODEL` */
+  /** Memory that loading a model would take: as observed here, the backend's own estimate, else from header, table or size. @throws MaiError `MAI_UNKNOWN_MODEL` */
   async estimateMemory(
     key: string,
-    options: { readonly contextLength?: number; readonly signal?: AbortSignal } = {},
+    options: HoldSettings & { readonly signal?: AbortSignal } = {},
   ): Promise<{ readonly model: ModelKey; readonly contextLength: number; readonly memory: MemoryEstimate }> {
     const model = await this.resolve(key)
     const candidate = (await this.#question('query', PLAIN_NEEDS, {})).candidates.find((c) => c.model === model.key)
     const contextLength = options.contextLength ?? candidate?.plannedContextLength ?? model.maxContextLength
-    const settings = { ...settingsFor(model, this.#settings.models ?? {}), contextLength }
-    const signal = options.signal ?? this.#ctx.signal
+    const { signal = this.#ctx.signal, ...hold } = options
+    const settings = { ...settingsFor(model, this.#settings.models ?? {}), ...hold, contextLength }
     const own = await this.#catalogue.backendOf(model).estimateMemory?.(model, settings, signal)
-    return { model: model.key, contextLength, memory: own ?? memoryOf(model, contextLength, this.#estimates) }
+    return { model: model.key, contextLength, memory: own ?? memoryOf(model, contextLength, observedFor(hold, this.#observed), settings) }
   }
 
   /** What the policy would choose now; nothing is loaded. */
@@ -236,6 +239,7 @@ export class ModelManager {
   async #question(purpose: SelectionRequest['purpose'], needs: Needs, about: Partial<SelectionRequest>): Promise<SelectionRequest> {
     await this.#readPin()
     const models = this.#catalogue.models
+    await this.#observed.remember(models)
     const remoteAllowed = new Map(this.#ctx.all('backend').map((b) => [b.name, !b.remote || b.allowRemote]))
     return {
       time: this.#now(),
@@ -252,7 +256,7 @@ export class ModelManager {
         needs,
         allowed: (model) => remoteAllowed.get(model.backend) ?? false,
         unloadable: this.#residency.unloadable(),
-        estimates: this.#estimates,
+        estimates: this.#observed.estimates,
       }),
       failed: [],
       ...about,
@@ -274,4 +278,9 @@ export class ModelManager {
     await this.#journal.record('pin.changed', { model: model ?? null })
     this.#ctx.emit('pin.changed', { model: model ?? null })
   }
+}
+
+/** What was observed says nothing of other ways to hold a model. */
+function observedFor({ contextLength: _, ...ways }: HoldSettings, { estimates }: ObservedMemory): ReadonlyMap<ModelKey, MemoryEstimate> {
+  return Object.keys(ways).length === 0 ? estimates : new Map()
 }

@@ -7,10 +7,11 @@
  *
  * @module
  */
+
+import { headerErrors } from './errors.ts'
 import { GgufSource } from './source.ts'
 import { alignmentOf, checkTensorsFit, type PlacedTensor } from './tensors.ts'
 import { type Metadata, readValue } from './value.ts'
-import { headerErrors } from './errors.ts'
 
 /** The header of one file. */
 export interface GgufHeader {

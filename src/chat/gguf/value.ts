@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { GgufSource } from './source.ts'
+
 import { headerErrors } from './errors.ts'
+import type { GgufSource } from './source.ts'
 
 /** A large array. */
 export interface LongArray {

@@ -11,7 +11,8 @@ import type { AttentionShape } from './model-shape.ts'
 
 /** @returns the attention's result before its output matrix */
 export function attention(context: GraphContext, block: Block, x: Tensor, shape: AttentionShape): Tensor {
-  if (block.has('attn_kv_a_mqa')) return block.has('attn_k_b') ? absorbedLatent(context, block, x, shape) : expandedLatent(context, block, x, shape)
+  if (block.has('attn_kv_a_mqa'))
+    return block.has('attn_k_b') ? absorbedLatent(context, block, x, shape) : expandedLatent(context, block, x, shape)
   return block.has('attn_qkv') ? fused(context, block, x, shape) : separate(context, block, x, shape)
 }
 
@@ -41,7 +42,11 @@ function separate(context: GraphContext, block: Block, x: Tensor, shape: Attenti
       return spread(context, turned(context, heads), keyLength)
     }
     const value = (): Tensor =>
-      spread(context, graph.reshape(block.multiply(block.has('attn_v') ? 'attn_v' : 'attn_k', x), [valueLength, kvHeads, tokens]), valueLength)
+      spread(
+        context,
+        graph.reshape(block.multiply(block.has('attn_v') ? 'attn_v' : 'attn_k', x), [valueLength, kvHeads, tokens]),
+        valueLength,
+      )
     const keyFirst = context.shape.windowed ? key() : undefined
     const v = value()
     store(context, keyFirst ?? key(), v, shape)
@@ -115,7 +120,9 @@ function expandedLatent(context: GraphContext, block: Block, x: Tensor, shape: A
 }
 
 function latentQuery(block: Block, x: Tensor): Tensor {
-  return block.has('attn_q_a') ? block.multiply('attn_q_b', block.norm('attn_q_a_norm', block.multiply('attn_q_a', x))) : block.multiply('attn_q', x)
+  return block.has('attn_q_a')
+    ? block.multiply('attn_q_b', block.norm('attn_q_a_norm', block.multiply('attn_q_a', x)))
+    : block.multiply('attn_q', x)
 }
 
 /**
@@ -135,10 +142,16 @@ const SPREAD = 64
 function store(context: GraphContext, key: Tensor, value: Tensor | undefined, { window }: AttentionShape): void {
   const { graph, tokens, settings, shape } = context
   const kind = window === undefined ? 'all' : 'window'
-  graph.use(graph.reshape(key, [key.bytes / 4]), context.shared(`key places, ${kind}`, (g) => g.input([tokens], 'i64')))
+  graph.use(
+    graph.reshape(key, [key.bytes / 4]),
+    context.shared(`key places, ${kind}`, (g) => g.input([tokens], 'i64')),
+  )
   if (!value) return
   const places = settings.flashAttention ? tokens : tokens * widestValue(shape.layers)
-  graph.use(graph.reshape(value, [value.bytes / 4]), context.shared(`value places, ${kind}`, (g) => g.input([places], 'i64')))
+  graph.use(
+    graph.reshape(value, [value.bytes / 4]),
+    context.shared(`value places, ${kind}`, (g) => g.input([places], 'i64')),
+  )
 }
 
 /** The values of all that was read, weighted by how queries and keys agree, side by side for all heads. */

@@ -4,8 +4,8 @@
  * @module
  */
 import type { PlacedTensor } from '../gguf/tensors.ts'
-import type { CacheSettings } from './kv-cache.ts'
 import type { ComputeGraph, Tensor } from './compute-graph.ts'
+import type { CacheSettings } from './kv-cache.ts'
 import type { ModelShape } from './model-shape.ts'
 
 /** Architectures that normalise without a root mean square, which is never written over what it reads. */

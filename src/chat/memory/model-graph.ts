@@ -21,8 +21,12 @@ const NEXT_TOKENS = /^(qwen3next|qwen35|qwen35moe|nemotron_h|nemotron_h_moe|gemm
 const INPUT_FIRST = /^(phi3|phimoe|lfm2|lfm2moe|jamba)$/
 const INPUT_FIRST_BEHIND_ATTENTION = /^(lfm2|lfm2moe|openelm)$/
 
-/** Bytes of the buffer that everything is computed in. */
-export function computeBytes(shape: ModelShape, asked: CacheSettings): number {
+/** Bytes of the buffer that everything is computed in. @param parts whether the scores of the vocabulary are computed there too */
+export function computeBytes(
+  shape: ModelShape,
+  asked: CacheSettings,
+  parts: { readonly vocabulary: boolean } = { vocabulary: true },
+): number {
   // llama.cpp has no flash attention for it.
   const settings = shape.architecture === 'grok' ? { ...asked, flashAttention: false } : asked
   const graph = new ComputeGraph()
@@ -35,7 +39,7 @@ export function computeBytes(shape: ModelShape, asked: CacheSettings): number {
   for (const [index, layer] of shape.layers.entries()) {
     x = oneBlock({ context, block: context.block(index), layer, chosen: index === last && !ends ? chosen(context) : same, perLayer }, x)
   }
-  vocabulary(context, x, ends)
+  if (parts.vocabulary) vocabulary(context, x, ends)
   return graph.peakBytes()
 }
 
@@ -87,7 +91,11 @@ function oneBlock(parts: OneBlock, x: Tensor): Tensor {
   if (PARALLEL.test(context.shape.architecture) && mixed && !sequential(context)) return parallel(parts, x, normed, mixed)
   const attended = mixed ? after(parts, 'post_attention_norm', mixed(), x) : x
   if (!hasFeedForward(block)) return attended
-  const input = block.has('ffn_norm') ? block.norm('ffn_norm', attended) : block.has('post_ffw_norm') ? attended : beforeFeedForward(block, attended, x, normed)
+  const input = block.has('ffn_norm')
+    ? block.norm('ffn_norm', attended)
+    : block.has('post_ffw_norm')
+      ? attended
+      : beforeFeedForward(block, attended, x, normed)
   const result = after({ ...parts, chosen: same }, 'post_ffw_norm', feedForward(context, block, input), attended)
   return parts.perLayer && block.has('inp_gate') ? withLayerEmbedding(context, block, result, parts.perLayer) : result
 }
@@ -151,11 +159,13 @@ function vocabulary(context: GraphContext, x: Tensor, ends: boolean): void {
   const { graph, shape, tokens } = context
   const output = shape.tensors.get('output.weight') ?? shape.tensors.get('token_embd.weight')
   const bias = shape.tensors.get('output_norm.bias') !== undefined
-  if (shape.architecture === 'gpt-oss') x = graph.compute(x.shape, [graph.compute(x.shape, [x], { overwrites: true, output: true }), graph.input([tokens], 'i32')])
+  if (shape.architecture === 'gpt-oss')
+    x = graph.compute(x.shape, [graph.compute(x.shape, [x], { overwrites: true, output: true }), graph.input([tokens], 'i32')])
   const normed = context.normalised(x)
   const scaled = bias ? context.over(normed) : normed
   const weighted = graph.compute(x.shape, [scaled], { overwrites: true, output: true })
-  const result = ends && shape.architecture !== 'gpt-oss' ? graph.compute(x.shape, [weighted, graph.input([tokens], 'i32')], { output: true }) : weighted
+  const result =
+    ends && shape.architecture !== 'gpt-oss' ? graph.compute(x.shape, [weighted, graph.input([tokens], 'i32')], { output: true }) : weighted
   const logits = graph.compute([output?.shape[1] ?? 0, tokens], [result], { output: !shape.finalSoftcap })
   if (shape.finalSoftcap) context.over(context.over(context.over(logits)))
 }

@@ -116,6 +116,7 @@ function deltaNet(context: GraphContext, block: Block, x: Tensor, state: State):
 function deltaGates(context: GraphContext, block: Block, x: Tensor, heads: number): [Tensor, Tensor] {
   const { graph, tokens } = context
   const both = block.has('ssm_ba') ? block.multiply('ssm_ba', x) : undefined
-  const one = (name: string): Tensor => (both ? graph.compute([heads, tokens], [graph.view(both, [heads, tokens])]) : block.multiply(name, x))
+  const one = (name: string): Tensor =>
+    both ? graph.compute([heads, tokens], [graph.view(both, [heads, tokens])]) : block.multiply(name, x)
   return [context.over(one('ssm_alpha')), context.over(one('ssm_beta'))]
 }

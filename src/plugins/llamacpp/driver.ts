@@ -6,10 +6,10 @@
  */
 import type { Llama, LlamaContext, LlamaContextSequence, LlamaModel, Token } from 'node-llama-cpp'
 import { backendError } from '../../chat/failure.ts'
+import { readGgufHeader } from '../../chat/gguf/header.ts'
 import type { LoadSettings, SamplingSettings } from '../../chat/model.ts'
 import { describeModel, engineProblem } from './describe.ts'
 import { deadlyFile, loadError, notInstalled } from './engine-errors.ts'
-import { readGgufHeader } from '../../chat/gguf/header.ts'
 import { measureThreads, type ThreadSpeed, threadCandidates } from './measure-threads.ts'
 import { StopStrings } from './stop-strings.ts'
 import { type ChatTemplate, chatTemplate, type TemplateMessage } from './template.ts'

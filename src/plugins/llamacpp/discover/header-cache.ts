@@ -6,9 +6,9 @@
 import { randomUUID } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
+import { readGgufHeader } from '../../../chat/gguf/header.ts'
 import { toErrorFact } from '../../../core/errors.ts'
 import { describeModel, engineProblem, type ModelFacts } from '../describe.ts'
-import { readGgufHeader } from '../../../chat/gguf/header.ts'
 import type { FoundFile } from './find-files.ts'
 
 /** What is known of a file: facts, or why it cannot be used; sometimes both. */
