@@ -13,7 +13,7 @@ import { type ModelShape, modelShape, tensorBytesOf, weightsOf } from './model-s
 
 /** How a model is to be held, and by what. */
 export interface HoldSettings extends Pick<LoadSettings, 'contextLength' | 'kvType' | 'flashAttention' | 'gpuLayers'> {
-  /** Tokens that are read at once; llama.cpp's default is 512. */
+  /** Tokens that are read at once; default 512, and 513 where windows slide: so much node-llama-cpp asks for. */
   readonly microBatch?: number
   /** Graphics devices that share the layers; default 1. Counts only where layers go there. */
   readonly gpus?: number
@@ -71,7 +71,9 @@ export function windowOf({ shape }: Pick<HeaderFacts, 'shape'>, { contextLength 
 function cacheSettings(shape: ModelShape, hold: HoldSettings): CacheSettings {
   const { kvType = 'f16', flashAttention = true, microBatch } = hold
   const length = windowOf({ shape }, hold)
-  return { contextLength: length, kvType, flashAttention, microBatch: Math.min(microBatch ?? MICRO_BATCH, padded(length)) }
+  const window = shape.number('attention.sliding_window') ?? 0
+  const usual = window > 0 && window < shape.trainedContext ? MICRO_BATCH + 1 : MICRO_BATCH
+  return { contextLength: length, kvType, flashAttention, microBatch: Math.min(microBatch ?? usual, padded(length)) }
 }
 
 interface Offload {
