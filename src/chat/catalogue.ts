@@ -8,6 +8,7 @@ import type { PluginContext } from '../core/plugin.ts'
 import { within } from '../core/scope.ts'
 import type { Backend } from './backend.ts'
 import { backendError, chatErrors, traitsOf } from './failure.ts'
+import { HeaderMemories } from './memory/header-memories.ts'
 import type { LoadedInstance, ModelInfo, ModelKey } from './model.ts'
 import { nearest } from './nearest.ts'
 import type { Needs } from './policy.ts'
@@ -25,6 +26,7 @@ interface Seen {
 /** The models of all backends, as last seen. Reading is free; `refresh` asks. */
 export class Catalogue {
   readonly #ctx: PluginContext
+  readonly #memories: HeaderMemories = new HeaderMemories()
   #models: ReadonlyMap<ModelKey, ModelInfo> = new Map()
   #seen: readonly Seen[] = []
   #refreshing: { readonly since: number; readonly ended: Promise<void> } | undefined
@@ -156,7 +158,9 @@ export class Catalogue {
     const changes = this.#changes
     this.#notes = []
     this.#seen = await Promise.all(this.#ctx.all('backend').map((backend) => this.#askOne(backend)))
-    this.#models = merged(this.#seen.flatMap((seen) => seen.models))
+    const all = this.#seen.flatMap((seen) => seen.models)
+    await this.#memories.learn(all)
+    this.#models = merged(all.map((model) => this.#withMemory(model)))
     for (const { instance, resident } of this.#notes) this.#apply(instance, resident)
     this.#fresh = changes === this.#changes
     for (const { backend, models } of this.#seen) {
@@ -164,6 +168,11 @@ export class Catalogue {
       const old = before.find((seen) => seen.backend === backend)?.models.map((m) => m.key)
       if (keys.join() !== old?.join()) this.#ctx.emit('models.discovered', { backend: backend.name, models: keys })
     }
+  }
+
+  #withMemory(model: ModelInfo): ModelInfo {
+    const memory = this.#memories.of(model)
+    return memory ? { ...model, memory } : model
   }
 
   async #askOne(backend: Backend): Promise<Seen> {

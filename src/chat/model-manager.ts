@@ -10,6 +10,8 @@ import { Catalogue } from './catalogue.ts'
 import { systemClock } from './clock.ts'
 import { traitsOf } from './failure.ts'
 import { Journal } from './journal.ts'
+import type { HoldSettings } from './memory/header-estimate.ts'
+import { ObservedMemory } from './memory/observed-memory.ts'
 import type { LoadedInstance, LoadSettings, MemoryEstimate, ModelInfo, ModelKey, ModelSettings } from './model.ts'
 import type { Decision, Needs, OpenCircuit, SelectionRequest } from './policy.ts'
 import { Preloader } from './preload.ts'
@@ -33,7 +35,7 @@ export class ModelManager {
   readonly #background: Background
   readonly #preloader: Preloader
   readonly #turnParts: TurnParts
-  readonly #estimates: Map<ModelKey, MemoryEstimate> = new Map()
+  readonly #observed: ObservedMemory
   readonly #now: () => number
   #current: ModelKey | undefined
   #lastDecision: Decision | undefined
@@ -52,13 +54,16 @@ export class ModelManager {
     this.#now = now
     this.#store = ctx.use('store')
     this.#catalogue = new Catalogue(ctx)
+    this.#observed = new ObservedMemory({ ctx, store: this.#store, find: (key) => this.#catalogue.find(key) })
     const { loadIdleMs } = limits
+    const needBytes = (model: ModelInfo, contextLength: number): number =>
+      memoryOf(model, contextLength, this.#observed.estimates, settingsFor(model, settings.models ?? {})).totalBytes
     this.#residency = new Residency({
       catalogue: this.#catalogue,
       store: this.#store,
       emit: (type, payload) => ctx.emit(type, payload),
       resources: () => ctx.use('resources').latest(),
-      needBytes: (model, contextLength) => memoryOf(model, contextLength, this.#estimates).totalBytes,
+      needBytes,
       loadIdleMs,
       clock: systemClock(now),
     })
@@ -67,7 +72,7 @@ export class ModelManager {
     if (!ctx.tryUse('background')) ctx.provide('background', this.#background)
     this.#preloader = new Preloader({
       room: () => this.#residency.room(),
-      needBytes: (model, contextLength) => memoryOf(model, contextLength, this.#estimates).totalBytes,
+      needBytes,
       load: (model, load, signal, onProgress) => this.#load(model, load, { background: true, signal, onProgress }),
       release: (instance, reason) => this.#residency.release(instance, reason),
       current: () => this.#current,
@@ -141,18 +146,18 @@ export class ModelManager {
     return this.#catalogue.resolve(text)
   }
 
-  /** Memory that loading a model would take: the backend's own estimate, else one from its size. @throws MaiError `MAI_UNKNOWN_MODEL` */
+  /** Memory that loading a model would take: as observed here, the backend's own estimate, else from header, table or size. @throws MaiError `MAI_UNKNOWN_MODEL` */
   async estimateMemory(
     key: string,
-    options: { readonly contextLength?: number; readonly signal?: AbortSignal } = {},
+    options: HoldSettings & { readonly signal?: AbortSignal } = {},
   ): Promise<{ readonly model: ModelKey; readonly contextLength: number; readonly memory: MemoryEstimate }> {
     const model = await this.resolve(key)
     const candidate = (await this.#question('query', PLAIN_NEEDS, {})).candidates.find((c) => c.model === model.key)
     const contextLength = options.contextLength ?? candidate?.plannedContextLength ?? model.maxContextLength
-    const settings = { ...settingsFor(model, this.#settings.models ?? {}), contextLength }
-    const signal = options.signal ?? this.#ctx.signal
+    const { signal = this.#ctx.signal, ...hold } = options
+    const settings = { ...settingsFor(model, this.#settings.models ?? {}), ...hold, contextLength }
     const own = await this.#catalogue.backendOf(model).estimateMemory?.(model, settings, signal)
-    return { model: model.key, contextLength, memory: own ?? memoryOf(model, contextLength, this.#estimates) }
+    return { model: model.key, contextLength, memory: own ?? memoryOf(model, contextLength, observedFor(hold, this.#observed), settings) }
   }
 
   /** What the policy would choose now; nothing is loaded. */
@@ -292,6 +297,7 @@ export class ModelManager {
   async #question(purpose: SelectionRequest['purpose'], needs: Needs, about: Partial<SelectionRequest>): Promise<SelectionRequest> {
     await this.#readPin()
     const models = this.#catalogue.models
+    await this.#observed.remember(models)
     return {
       time: this.#now(),
       purpose,
@@ -308,7 +314,7 @@ export class ModelManager {
         allowed: (model) => this.#catalogue.allows(model),
         loads: (model) => this.#catalogue.backendOf(model).abilities.loads,
         unloadable: this.#residency.unloadable(),
-        estimates: this.#estimates,
+        estimates: this.#observed.estimates,
       }),
       failed: [],
       ...about,
@@ -330,4 +336,9 @@ export class ModelManager {
     await this.#journal.record('pin.changed', { model: model ?? null })
     this.#ctx.emit('pin.changed', { model: model ?? null })
   }
+}
+
+/** What was observed says nothing of other ways to hold a model. */
+function observedFor({ contextLength: _, ...ways }: HoldSettings, { estimates }: ObservedMemory): ReadonlyMap<ModelKey, MemoryEstimate> {
+  return Object.keys(ways).length === 0 ? estimates : new Map()
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { HeaderMemory } from './memory/model-memory.ts'
+
 /** `backend/id`. */
 export type ModelKey = string
 
@@ -21,6 +23,8 @@ export interface LoadedInstance {
   readonly model: ModelKey
   /** Window it was really loaded with, in tokens. */
   readonly contextLength: number
+  /** Memory that its load took, in bytes, where the engine can tell. */
+  readonly memoryBytes?: number
 }
 
 /** A model that a backend offers. Names and paths come from outside: untrusted text. */
@@ -46,6 +50,8 @@ export interface ModelInfo {
   readonly abilities: ModelAbilities
   /** Real path of the file, for merging what two backends see. */
   readonly path: string | undefined
+  /** What its header says about memory, where that could be read. */
+  readonly memory?: HeaderMemory
   readonly instances: readonly LoadedInstance[]
 }
 
@@ -84,6 +90,8 @@ export interface MemoryEstimate {
   readonly kvBytes: number
   readonly computeBytes: number
   readonly totalBytes: number
+  /** Of the total, what lies in graphics memory of its own; only where layers go there. */
+  readonly gpuBytes?: number
   readonly source: 'backend' | 'header' | 'table' | 'size' | 'observed'
   /** 0 to 1. */
   readonly confidence: number

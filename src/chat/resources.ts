@@ -15,6 +15,20 @@ export interface GpuSample {
   readonly unified: boolean
 }
 
+/** Where free memory is going: an exponentially weighted mean. */
+export interface MemoryTrend {
+  /** Positive: it gets more. */
+  readonly bytesPerSecond: number
+  /** Until nothing is left, in s; only while it gets less, and within the hour. */
+  readonly secondsLeft?: number
+}
+
+/** A program, with all its processes. The name comes from outside: untrusted text. */
+export interface MemoryUser {
+  readonly name: string
+  readonly bytes: number
+}
+
 /** The machine at one moment. */
 export interface ResourceSample {
   /** Epoch ms. */
@@ -35,6 +49,10 @@ export interface ResourceSample {
   readonly memoryStall: number | undefined
   readonly battery: { readonly discharging: boolean; readonly percent: number } | undefined
   readonly level: PressureLevel
+  /** Missing until two samples can be compared. */
+  readonly trend?: MemoryTrend
+  /** The hottest sensor of the processor, in degrees Celsius; missing where none tells. */
+  readonly temperature?: number
 }
 
 /** The latest sample and its history. */
@@ -43,4 +61,9 @@ export interface Resources {
   latest(): ResourceSample
   /** Up to the last 10 minutes, oldest first. */
   history(): readonly ResourceSample[]
+  /**
+   * Programs that take the most memory, the largest first.
+   * @throws MaiError `MAI_CONSENT_NEEDED` where the configuration does not allow to name them
+   */
+  memoryUsers?(most: number): Promise<readonly MemoryUser[]>
 }

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { estimateFromSize } from './memory-estimate.ts'
+import type { HoldSettings } from './memory/header-estimate.ts'
+import { estimateModel } from './memory/model-memory.ts'
 import type { Message } from './message.ts'
 import type { LoadedInstance, MemoryEstimate, ModelInfo, ModelKey, ModelSettings } from './model.ts'
 import { needsOf, SMALLEST_WINDOW } from './needs.ts'
@@ -45,10 +46,17 @@ function roundedUp(tokens: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(1, tokens)))
 }
 
-/** Memory of a model at a window, in bytes. */
-export function memoryOf(model: ModelInfo, contextLength: number, estimates: ReadonlyMap<ModelKey, MemoryEstimate>): MemoryEstimate {
-  const known = estimates.get(`${model.key}@${contextLength}`)
-  return known ?? estimateFromSize({ ...model, quantisationBits: model.quantisation?.bits }, contextLength)
+/**
+ * Memory of a model at a window, in bytes: what was observed here, else what its header, a table or its size says.
+ * @param hold how the configuration wants it held
+ */
+export function memoryOf(
+  model: ModelInfo,
+  contextLength: number,
+  estimates: ReadonlyMap<ModelKey, MemoryEstimate>,
+  hold: HoldSettings = {},
+): MemoryEstimate {
+  return estimates.get(`${model.key}@${contextLength}`) ?? estimateModel(model, { ...hold, contextLength })
 }
 
 /** The instance of a model that serves a need: the largest window, if that is enough. */
@@ -96,7 +104,7 @@ export function candidates(input: SituationInput): Candidate[] {
       architecture: model.architecture,
       loadedContextLength: loaded?.contextLength,
       plannedContextLength,
-      memory: input.loads?.(model) === false ? NO_MEMORY : memoryOf(model, plannedContextLength, input.estimates),
+      memory: input.loads?.(model) === false ? NO_MEMORY : memoryOf(model, plannedContextLength, input.estimates, settings),
       reclaimableBytes,
       ownBytes: ownBytes(model),
     }

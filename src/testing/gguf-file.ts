@@ -28,19 +28,20 @@ export interface GgufTensor {
   readonly name: string
   /** Fastest-running dimension first. */
   readonly shape: readonly number[]
-  readonly type: 'f32' | 'f16'
+  readonly type: 'f32' | 'f16' | 'q8_0'
   readonly parts: readonly TensorPart[]
 }
 
 const VALUE_TYPE = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const
-const TENSOR_TYPE = { f32: { id: 0, bytes: 4 }, f16: { id: 1, bytes: 2 } } as const
+const TENSOR_TYPE = { f32: { id: 0, bytes: 4 }, f16: { id: 1, bytes: 2 }, q8_0: { id: 8, bytes: 34 / 32 } } as const
 const ALIGNMENT = 32
 
-/** Writes a GGUF file. Returns its size in bytes. */
+/** Writes a GGUF file. @param options `headerOnly`: the file ends where the tensors' data would begin. @returns its size in bytes */
 export async function writeGguf(
   file: string,
   metadata: Readonly<Record<string, GgufValue>>,
   tensors: readonly GgufTensor[],
+  options: { readonly headerOnly?: boolean } = {},
 ): Promise<number> {
   const keys = Object.entries(metadata)
   const header = [Buffer.from('GGUF'), u32(3), u64(tensors.length), u64(keys.length)]
@@ -59,8 +60,9 @@ export async function writeGguf(
   const start = aligned(head.length)
   const handle = await fs.open(file, 'w')
   try {
-    await handle.truncate(start + offset)
+    await handle.truncate(options.headerOnly ? start : start + offset)
     await handle.write(head, 0, head.length, 0)
+    if (options.headerOnly) return start
     for (const { tensor, at } of placed) {
       for (const part of tensor.parts) await handle.write(part.data, 0, part.data.length, start + at + part.at)
     }

@@ -7,7 +7,7 @@ import {
   parseMemInfo,
   parseStall,
 } from '../../src/plugins/resources/linux-text.ts'
-import { parseNvidia } from '../../src/plugins/resources/slow-linux.ts'
+import { parseNvidiaLine } from '../../src/plugins/resources/nvidia.ts'
 import { assumedFacts, gpusFrom } from '../../src/plugins/resources/slow-systeminformation.ts'
 
 // Recorded on Linux 6.18, a virtual machine of 24 GiB with two cores.
@@ -111,10 +111,11 @@ describe('cgroup files', () => {
 
 describe('graphics', () => {
   it('reads the lines of nvidia-smi, and marks a device that shares the memory of the machine', () => {
-    const gpus = parseNvidia('NVIDIA GeForce RTX 3090, 24576, 23012\r\nNVIDIA GB10, [N/A], [N/A]\n\nNo devices were found\n')
-    expect(gpus).toEqual([
-      { name: 'NVIDIA GeForce RTX 3090', totalBytes: 24_576 * 2 ** 20, freeBytes: 23_012 * 2 ** 20, unified: false },
-      { name: 'NVIDIA GB10', totalBytes: 0, freeBytes: 0, unified: true },
+    // As nvidia-smi's manual shows the format; the figures are made up.
+    const lines = '0, NVIDIA GeForce RTX 3090, 24576, 23012\r\n1, NVIDIA GB10, [N/A], [N/A]\n\nNo devices were found\n'.split('\n')
+    expect(lines.flatMap((line) => parseNvidiaLine(line) ?? [])).toEqual([
+      { index: 0, gpu: { name: 'NVIDIA GeForce RTX 3090', totalBytes: 24_576 * 2 ** 20, freeBytes: 23_012 * 2 ** 20, unified: false } },
+      { index: 1, gpu: { name: 'NVIDIA GB10', totalBytes: 0, freeBytes: 0, unified: true } },
     ])
   })
 

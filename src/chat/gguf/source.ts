@@ -173,7 +173,10 @@ export class GgufSource {
     let at = this.#at
     let taken = 0
     for (; taken < most && at <= end; taken++) {
-      const bytes = buffer.readUInt32LE(at) + buffer.readUInt32LE(at + 4) * 2 ** 32
+      // By hand: this is what most of a header's time goes into.
+      const low = (buffer[at] ?? 0) + (buffer[at + 1] ?? 0) * 0x100 + (buffer[at + 2] ?? 0) * 0x1_0000 + (buffer[at + 3] ?? 0) * 0x100_0000
+      const high = (buffer[at + 4] ?? 0) | (buffer[at + 5] ?? 0) | (buffer[at + 6] ?? 0) | (buffer[at + 7] ?? 0)
+      const bytes = high === 0 ? low : low + buffer.readUInt32LE(at + 4) * 2 ** 32
       if (bytes === 6 && buffer[at + 8] === 0x3c && buffer[at + 9] === 0x30 && buffer[at + 10] === 0x78 && buffer[at + 13] === 0x3e)
         onByteToken()
       at += 8 + bytes

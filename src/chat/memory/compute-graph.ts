@@ -21,8 +21,8 @@ export type Shape = readonly number[]
 export interface Tensor {
   readonly shape: Shape
   readonly type: ElementType
-  /** Equal for tensors that lie in memory alike: only then can one be written over the other. */
-  readonly layout: string
+  /** Whether its elements do not simply follow each other. */
+  readonly strided: boolean
   readonly bytes: number
   /** What it is a view of; a view takes no memory. */
   readonly viewOf: Node | undefined
@@ -50,18 +50,18 @@ export interface Operation {
 
 const elements = (shape: Shape): number => shape.reduce((product, length) => product * length, 1)
 
-/** Trailing dimensions of 1 say nothing. */
-function layoutOf(type: ElementType, shape: Shape): string {
-  let rank = shape.length
-  while (rank > 1 && shape[rank - 1] === 1) rank--
-  return `${type}:${shape.slice(0, rank).join('x')}`
+/** Only over a tensor that lies in memory alike can another be written. Missing dimensions are 1. */
+function alike(a: Tensor, b: Tensor): boolean {
+  if (a.type !== b.type || a.bytes !== b.bytes || a.strided || b.strided) return false
+  const rank = Math.max(a.shape.length, b.shape.length)
+  for (let index = 0; index < rank; index++) if ((a.shape[index] ?? 1) !== (b.shape[index] ?? 1)) return false
+  return true
 }
 
 /** Built in the order of computation. */
 export class ComputeGraph {
   readonly #inputs: Node[] = []
   readonly #nodes: Node[] = []
-  #strided = 0
 
   /** A tensor that is filled before the computation, such as token numbers and masks. */
   input(shape: Shape, type: ElementType): Tensor {
@@ -79,12 +79,12 @@ export class ComputeGraph {
 
   /** The same elements in another shape. */
   reshape(tensor: Tensor, shape: Shape): Tensor {
-    return this.#view(tensor as Node, shape, layoutOf(tensor.type, shape))
+    return this.#view(tensor as Node, shape, false)
   }
 
   /** Some of the elements, or all in another order. */
   view(tensor: Tensor, shape: Shape): Tensor {
-    return this.#view(tensor as Node, shape, `strided:${this.#strided++}`)
+    return this.#view(tensor as Node, shape, true)
   }
 
   /** Uses tensors for something that takes no memory here, such as writing into a cache. */
@@ -113,8 +113,8 @@ export class ComputeGraph {
     return space.peak
   }
 
-  #view(tensor: Node, shape: Shape, layout: string): Tensor {
-    const view: Node = { ...this.#node(shape, tensor.type, [tensor], {}), layout, viewOf: tensor.viewOf ?? tensor }
+  #view(tensor: Node, shape: Shape, strided: boolean): Tensor {
+    const view: Node = { ...this.#node(shape, tensor.type, [tensor], {}), strided, viewOf: tensor.viewOf ?? tensor }
     this.#nodes.push(view)
     return view
   }
@@ -123,7 +123,7 @@ export class ComputeGraph {
     return {
       shape,
       type,
-      layout: layoutOf(type, shape),
+      strided: false,
       bytes: elements(shape) * ELEMENT_BYTES[type],
       viewOf: undefined,
       sources,
@@ -149,8 +149,8 @@ function place(node: Node, space: Space): void {
 
 /** Nobody else may read it afterwards; what is seen through a view is never written over. */
 function replaceable(source: Node, node: Node): boolean {
-  const { layout, output, children, views, allocated } = source
-  return allocated && !output && children === 1 && views === 0 && layout === node.layout
+  const { output, children, views, allocated } = source
+  return allocated && !output && children === 1 && views === 0 && alike(source, node)
 }
 
 function release(source: Node, space: Space): void {

@@ -21,8 +21,12 @@ const NEXT_TOKENS = /^(qwen3next|qwen35|qwen35moe|nemotron_h|nemotron_h_moe|gemm
 const INPUT_FIRST = /^(phi3|phimoe|lfm2|lfm2moe|jamba)$/
 const INPUT_FIRST_BEHIND_ATTENTION = /^(lfm2|lfm2moe|openelm)$/
 
-/** Bytes of the buffer that everything is computed in. */
-export function computeBytes(shape: ModelShape, asked: CacheSettings): number {
+/** Bytes of the buffer that everything is computed in. @param parts whether the scores of the vocabulary are computed there too */
+export function computeBytes(
+  shape: ModelShape,
+  asked: CacheSettings,
+  parts: { readonly vocabulary: boolean } = { vocabulary: true },
+): number {
   // llama.cpp has no flash attention for it.
   const settings = shape.architecture === 'grok' ? { ...asked, flashAttention: false } : asked
   const graph = new ComputeGraph()
@@ -35,7 +39,7 @@ export function computeBytes(shape: ModelShape, asked: CacheSettings): number {
   for (const [index, layer] of shape.layers.entries()) {
     x = oneBlock({ context, block: context.block(index), layer, chosen: index === last && !ends ? chosen(context) : same, perLayer }, x)
   }
-  vocabulary(context, x, ends)
+  if (parts.vocabulary) vocabulary(context, x, ends)
   return graph.peakBytes()
 }
 

@@ -128,6 +128,13 @@ export function weightsOf({ tensors, fileBytes, headerBytes }: GgufHeader): { re
   return { bytes: Math.max(guessed, fileBytes - headerBytes), exact: false }
 }
 
+/** Bytes of all tensors whose names begin so. */
+export function tensorBytesOf({ tensors }: ModelShape, prefix: string): number {
+  let bytes = 0
+  for (const tensor of tensors.values()) if (tensor.name.startsWith(prefix)) bytes += tensorBytes(tensor) ?? 0
+  return bytes
+}
+
 /** Where an embedding for each layer is read row by row from the file, llama.cpp holds a vocabulary that is output too a second time. */
 function heldTwice(tensors: readonly PlacedTensor[]): number {
   const find = (name: string): PlacedTensor | undefined => tensors.find((tensor) => tensor.name === name)

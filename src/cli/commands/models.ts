@@ -8,8 +8,6 @@ import { bytesText, type Progress, progressText } from '../terminal/progress.ts'
 import { StatusLine } from '../terminal/status-line.ts'
 import { table } from '../terminal/width.ts'
 
-const gib = (bytes: number | undefined): string => (bytes === undefined ? '–' : `${(bytes / 2 ** 30).toFixed(1)} GiB`)
-
 /** @throws MaiError `MAI_USAGE` for what is no number of tokens */
 function tokens(text: string | undefined): { readonly contextLength?: number } {
   if (text === undefined) return {}
@@ -67,35 +65,6 @@ export class ModelsShowCommand extends MaiCommand {
       const model = await mai.models.resolve(this.key)
       if (this.json) this.print(model)
       else for (const [name, value] of Object.entries(model)) this.say(`${name.padEnd(18)}${neutralise(JSON.stringify(value) ?? '–')}\n`)
-      return 0
-    })
-  }
-}
-
-export class ModelsEstimateCommand extends MaiCommand {
-  static override paths = [['models', 'estimate']]
-  static override usage = Command.Usage({
-    description: 'Memory that loading a model would take',
-    details: 'Says where the figure comes from: the backend itself, or the size of the model.',
-    examples: [['Estimate', 'mai models estimate llama-3.2-1b --context 32768']],
-  })
-  override json: boolean = Option.Boolean('--json', false, { description: 'One JSON value' })
-  contextLength: string | undefined = Option.String('--context', { description: 'Window, in tokens' })
-  key: string = Option.String()
-
-  async run(): Promise<number> {
-    const options = tokens(this.contextLength)
-    return this.withMai(async (mai) => {
-      const { model, contextLength, memory } = await mai.models.estimateMemory(this.key, options)
-      const { availableBytes } = (await mai.models.getCurrentModelStatus()).resources.memory
-      const fits = memory.totalBytes <= availableBytes
-      if (this.json) this.print({ model, contextLength, ...memory, availableBytes, fits })
-      else {
-        const { weightsBytes, kvBytes, computeBytes, totalBytes, source, confidence } = memory
-        this.say(`${neutraliseLine(model)} with ${contextLength} tokens: ${gib(totalBytes)}; ${gib(availableBytes)} are free\n`)
-        this.say(`weights ${gib(weightsBytes)}, KV cache ${gib(kvBytes)}, computing ${gib(computeBytes)}\n`)
-        this.say(`source: ${source}, confidence ${Math.round(confidence * 100)} %\n`)
-      }
       return 0
     })
   }

@@ -90,7 +90,7 @@ export class LlamaCppBackend implements Backend {
       const order = { type: 'load', file: model.path, settings, threads } as const
       const outcome = loaded(await process.run(order, NEVER, { onProgress }))
       signal.throwIfAborted()
-      return this.#keep(model, process, outcome.contextLength, settings)
+      return this.#keep(model, process, outcome, settings)
     } catch (error) {
       await process.end()
       signal.throwIfAborted()
@@ -161,8 +161,14 @@ export class LlamaCppBackend implements Backend {
     }
   }
 
-  #keep(model: ModelInfo, process: EngineProcess, contextLength: number, { keepAliveMs }: LoadSettings): LoadedInstance {
-    const instance = { instanceId: `${model.key}#${process.pid ?? 0}.${this.#next++}`, model: model.key, contextLength }
+  #keep(
+    model: ModelInfo,
+    process: EngineProcess,
+    { contextLength, memoryBytes }: Pick<LoadedInstance, 'contextLength' | 'memoryBytes'>,
+    { keepAliveMs }: LoadSettings,
+  ): LoadedInstance {
+    const instanceId = `${model.key}#${process.pid ?? 0}.${this.#next++}`
+    const instance = { instanceId, model: model.key, contextLength, ...(memoryBytes === undefined ? {} : { memoryBytes }) }
     const idleMs = keepAliveMs ?? this.#parts.idleMs
     const { abilities, sizeBytes = 0 } = model
     const resident: Resident = { instance, process, reasoning: abilities.reasoning, idleMs, sizeBytes, busy: 0, timer: undefined }

@@ -42,6 +42,7 @@ async function outcomeOf(order: Exclude<Order, { readonly type: 'cancel' }>, sig
   const { id } = order
   if (order.type === 'load') {
     const { keepAliveMs: _, ...settings } = order.settings
+    const before = process.memoryUsage.rss()
     const onProgress = (fraction: number): void => say({ type: 'progress', id, fraction })
     loaded = await LoadedLlama.load({
       ...settings,
@@ -50,7 +51,7 @@ async function outcomeOf(order: Exclude<Order, { readonly type: 'cancel' }>, sig
       signal,
       ...(order.threads === undefined ? {} : { threads: order.threads }),
     })
-    return { type: 'loaded', contextLength: loaded.contextLength }
+    return { type: 'loaded', contextLength: loaded.contextLength, memoryBytes: Math.max(0, process.memoryUsage.rss() - before) }
   }
   if (!loaded) throw new Error('Nothing is loaded.')
   if (order.type === 'measure') return { type: 'measured', speeds: await loaded.measureThreads(signal) }

@@ -31,9 +31,9 @@ export type Order =
   | { readonly type: 'measure'; readonly id: number }
   | { readonly type: 'cancel'; readonly id: number }
 
-/** How an order ended. */
+/** How an order ended. `memoryBytes`: how much the process grew by the load. */
 export type Outcome =
-  | { readonly type: 'loaded'; readonly contextLength: number }
+  | { readonly type: 'loaded'; readonly contextLength: number; readonly memoryBytes: number }
   | { readonly type: 'generated'; readonly result: DriverResult }
   | { readonly type: 'counted'; readonly tokens: number }
   | { readonly type: 'measured'; readonly speeds: readonly ThreadSpeed[] }

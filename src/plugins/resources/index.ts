@@ -5,10 +5,12 @@
  */
 import os from 'node:os'
 import type {} from '../../chat/events.ts'
-import type { PressureLevel, ResourceSample } from '../../chat/resources.ts'
-import { toErrorFact } from '../../core/errors.ts'
+import type { MemoryUser, PressureLevel, ResourceSample } from '../../chat/resources.ts'
+import { MaiError, toErrorFact } from '../../core/errors.ts'
 import { definePlugin, type PluginContext, type PluginFactory } from '../../core/plugin.ts'
 import { linuxReader } from './linux.ts'
+import { linuxMemoryUsers, portableMemoryUsers } from './memory-users.ts'
+import { NvidiaLoop } from './nvidia.ts'
 import { type ResourcesSettings, resourcesSchema } from './options.ts'
 import { portableReader } from './portable.ts'
 import type { DirectReader, SlowReader } from './reading.ts'
@@ -43,6 +45,7 @@ export const resources: PluginFactory<typeof resourcesSchema> = definePlugin({
       now: Date.now,
       monotonic: () => performance.now(),
       firstLoad: () => (os.loadavg()[0] ?? 0) / os.availableParallelism(),
+      memoryUsers: (most) => memoryUsers(settings, most),
       onSample: (sample) => {
         if (announcing && !ctx.signal.aborted) announce(sample)
       },
@@ -51,21 +54,26 @@ export const resources: PluginFactory<typeof resourcesSchema> = definePlugin({
     ctx.provide('resources', sampler)
 
     const refresh = new SlowRefresh({
-      read: slowReader(settings),
+      read: slowReader(settings, ctx),
       timeoutMs: SLOW_TIMEOUT_MS,
       signal: ctx.signal,
       onFacts: (facts) => sampler.setSlowFacts(facts),
       onFirstFailure: (error) => ctx.emit('plugin.failed', { plugin: ctx.name, during: 'slow readings', error: toErrorFact(error) }),
     })
-    let timers: NodeJS.Timeout[] = []
-    ctx.onDispose(() => timers.forEach(clearInterval), 'timers')
+    let next: NodeJS.Timeout | undefined
+    let slow: NodeJS.Timeout | undefined
+    ctx.onDispose(() => {
+      clearTimeout(next)
+      clearInterval(slow)
+    }, 'timers')
+    const look = (): void => {
+      sampler.take()
+      next = setTimeout(look, sampler.nextIntervalMs).unref()
+    }
     ctx.task('sampling', async () => {
       announcing = true
-      sampler.take()
-      timers = [
-        setInterval(() => sampler.take(), settings.intervalMs).unref(),
-        setInterval(() => refresh.now(), settings.slowIntervalMs).unref(),
-      ]
+      look()
+      slow = setInterval(() => refresh.now(), settings.slowIntervalMs).unref()
       await refresh.now()
     })
     if (settings.graphics && isLinux(settings)) {
@@ -93,11 +101,21 @@ function directReader(settings: ResourcesSettings): DirectReader {
   return isLinux(settings) ? linuxReader(settings.procRoot, settings.cgroupRoot) : portableReader()
 }
 
-function slowReader(settings: ResourcesSettings): SlowReader {
-  const { graphics } = settings
-  return isLinux(settings)
-    ? linuxSlowReader({ graphics, sysRoot: '/sys', timeoutMs: SLOW_TIMEOUT_MS })
-    : systeminformationReader({ graphics })
+function slowReader(settings: ResourcesSettings, ctx: PluginContext): SlowReader {
+  const { graphics, sysRoot } = settings
+  if (!isLinux(settings)) return systeminformationReader({ graphics })
+  const nvidia = graphics ? new NvidiaLoop() : undefined
+  ctx.onDispose(() => nvidia?.close(), 'nvidia-smi')
+  return linuxSlowReader({ graphics, nvidia, sysRoot })
+}
+
+function memoryUsers(settings: ResourcesSettings, most: number): Promise<readonly MemoryUser[]> {
+  if (settings.nameProcesses) return isLinux(settings) ? linuxMemoryUsers(settings.procRoot, most) : portableMemoryUsers(most)
+  return Promise.reject(
+    new MaiError('MAI_CONSENT_NEEDED', 'Mai does not look at what other programs are called unless it may.', {
+      cure: 'Allow it with resources({ nameProcesses: true }) in mai.config.ts.',
+    }),
+  )
 }
 
 /** A process file system given by hand is read wherever Mai runs. */

@@ -7,7 +7,7 @@ import { z } from 'zod'
 
 /** How to sample, and when memory counts as short. Every field has a default. */
 export interface ResourcesOptions {
-  /** Time between samples, in ms; default 2,000. */
+  /** Time between samples, in ms; default 2,000. A quarter of it while memory is short or going, four times as long while nothing happens. */
   readonly intervalMs?: number | undefined
   /** Time between readings that take child processes (graphics, battery, macOS headroom), in ms; default 30,000. */
   readonly slowIntervalMs?: number | undefined
@@ -25,6 +25,10 @@ export interface ResourcesOptions {
   readonly cgroupRoot?: string | undefined
   /** Whether to ask for graphics devices; default true. */
   readonly graphics?: boolean | undefined
+  /** Whether errors and `mai status` may name the programs that take the most memory; default false. */
+  readonly nameProcesses?: boolean | undefined
+  /** Where the system's devices are; default `/sys`. */
+  readonly sysRoot?: string | undefined
 }
 
 /** {@link ResourcesOptions} with the defaults filled in. */
@@ -46,5 +50,7 @@ export const resourcesSchema: z.ZodType<ResourcesSettings, ResourcesOptions> = z
     procRoot: z.string().min(1).default('/proc'),
     cgroupRoot: z.string().min(1).default('/sys/fs/cgroup'),
     graphics: z.boolean().default(true),
+    nameProcesses: z.boolean().default(false),
+    sysRoot: z.string().min(1).default('/sys'),
   })
   .refine(({ pressuredAt, criticalAt }) => pressuredAt <= criticalAt, { message: 'must not be above criticalAt', path: ['pressuredAt'] })

@@ -22,6 +22,8 @@ export type DirectReader = () => DirectReading
 export interface SlowFacts {
   readonly gpus: readonly GpuSample[]
   readonly battery: ResourceSample['battery']
+  /** Degrees Celsius. */
+  readonly temperature?: number | undefined
   /** macOS: its free count leaves out what it would give back at once, so the system's own tools are asked. Bytes. */
   readonly memory?: { readonly availableBytes: number; readonly freeBytes: number; readonly swapUsedBytes: number }
 }

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import type { PressureLevel, ResourceSample, Resources } from '../../chat/resources.ts'
+import type { MemoryTrend, MemoryUser, PressureLevel, ResourceSample, Resources } from '../../chat/resources.ts'
 import { type LevelThresholds, nextLevel } from './level.ts'
 import type { CpuTimes } from './linux-text.ts'
+import { fastest, nextInterval, nextTrend } from './pace.ts'
 import type { DirectReader, DirectReading, SlowFacts } from './reading.ts'
 
 /** How far back {@link Resources.history} goes, in ms. */
@@ -26,6 +27,8 @@ export interface SamplerParts {
   readonly monotonic: () => number
   /** Load of the last minute, 0 to 1: stands in until two readings can be compared. */
   readonly firstLoad: () => number
+  /** The largest users of memory. */
+  readonly memoryUsers: (most: number) => Promise<readonly MemoryUser[]>
   /** Told of every sample. */
   readonly onSample: (sample: ResourceSample) => void
 }
@@ -39,12 +42,13 @@ export class Sampler implements Resources {
   #level: PressureLevel = 'normal'
   #cpu: CpuTimes | undefined
   #load = 0
+  #trend: MemoryTrend | undefined
   #takenAt = Number.NEGATIVE_INFINITY
 
   constructor(parts: SamplerParts) {
     this.#parts = parts
     // Between two ticks `latest()` may take one of its own. Counted too, as a clock set back would keep old samples for ever.
-    this.#maxHistory = Math.ceil((2 * HISTORY_MS) / parts.intervalMs)
+    this.#maxHistory = Math.ceil((2 * HISTORY_MS) / fastest(parts.intervalMs))
   }
 
   latest(): ResourceSample {
@@ -57,6 +61,18 @@ export class Sampler implements Resources {
     return [...this.#history]
   }
 
+  memoryUsers(most: number): Promise<readonly MemoryUser[]> {
+    return this.#parts.memoryUsers(most)
+  }
+
+  /** How soon to look again, in ms. */
+  get nextIntervalMs(): number {
+    const { level, memory, cpu, battery } = this.latest()
+    const freeShare = memory.totalBytes > 0 ? memory.availableBytes / memory.totalBytes : 1
+    const reading = { level, freeShare, trend: this.#trend, load: cpu.load, discharging: battery?.discharging ?? false }
+    return nextInterval(reading, this.#parts.intervalMs)
+  }
+
   /** What the slow readings found; shows from the next sample on. */
   setSlowFacts(facts: SlowFacts): void {
     this.#slow = facts
@@ -65,8 +81,10 @@ export class Sampler implements Resources {
   /** Reads the machine now. */
   take(): ResourceSample {
     const reading = this.#parts.read()
+    const before = this.#takenAt
     this.#takenAt = this.#parts.monotonic()
     const memory = corrected(reading.memory, this.#slow.memory)
+    this.#follow(memory.availableBytes, this.#takenAt - before)
     this.#level = nextLevel(this.#level, { ...memory, stallPercent: reading.stallPercent }, this.#parts.thresholds)
     const sample: ResourceSample = {
       time: this.#parts.now(),
@@ -76,10 +94,18 @@ export class Sampler implements Resources {
       memoryStall: reading.stallPercent,
       battery: this.#slow.battery,
       level: this.#level,
+      ...(this.#trend ? { trend: this.#trend } : {}),
+      ...(this.#slow.temperature === undefined ? {} : { temperature: this.#slow.temperature }),
     }
     this.#remember(sample)
     this.#parts.onSample(sample)
     return sample
+  }
+
+  #follow(availableBytes: number, ms: number): void {
+    const newest = this.#history.at(-1)
+    if (!newest) return
+    this.#trend = nextTrend(this.#trend, { ms, gainedBytes: availableBytes - newest.memory.availableBytes, availableBytes })
   }
 
   #loadSince(cpu: CpuTimes): number {

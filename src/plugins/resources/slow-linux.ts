@@ -1,72 +1,31 @@
 /**
- * Linux: graphics memory and battery. AMD and the battery stand in /sys; NVIDIA is asked through nvidia-smi,
- * in the background. systeminformation is not used here: it would ask through execSync, and drops a zero.
+ * Linux: graphics memory, battery and temperature. AMD, battery and temperature stand in /sys; NVIDIA's tool runs beside Mai.
+ * systeminformation is not used here: it would ask through execSync, and drops a zero.
  *
  * @module
  */
-import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { GpuSample, ResourceSample } from '../../chat/resources.ts'
+import type { NvidiaLoop } from './nvidia.ts'
 import type { SlowReader } from './reading.ts'
 
-const MIB = 2 ** 20
-
-/** @param sysRoot usually `/sys` */
-export function linuxSlowReader(options: { readonly graphics: boolean; readonly sysRoot: string; readonly timeoutMs: number }): SlowReader {
-  const { graphics, sysRoot, timeoutMs } = options
-  let nvidiaMissing = false
-  const nvidia = async (signal: AbortSignal): Promise<readonly GpuSample[]> => {
-    if (nvidiaMissing) return []
-    const answer = await askNvidia(timeoutMs, signal)
-    nvidiaMissing = answer === undefined
-    return parseNvidia(answer ?? '')
-  }
-  return async (signal) => {
-    const [amdGpus, nvidiaGpus, battery] = await Promise.all([
+/** @param options `sysRoot`: usually `/sys` */
+export function linuxSlowReader(options: {
+  readonly graphics: boolean
+  readonly nvidia?: NvidiaLoop | undefined
+  readonly sysRoot: string
+}): SlowReader {
+  const { graphics, nvidia, sysRoot } = options
+  return async () => {
+    const [amdGpus, nvidiaGpus, battery, temperature] = await Promise.all([
       graphics ? readAmd(sysRoot) : [],
-      graphics ? nvidia(signal) : [],
+      graphics ? (nvidia?.gpus() ?? []) : [],
       readBattery(sysRoot),
+      readTemperature(sysRoot),
     ])
-    return { gpus: [...nvidiaGpus, ...amdGpus], battery }
+    return { gpus: [...nvidiaGpus, ...amdGpus], battery, temperature }
   }
-}
-
-/**
- * Lines `name, total, free` in MiB, as `nvidia-smi --format=csv,noheader,nounits` writes them.
- * A device that shares the machine's memory says `[N/A]`.
- */
-export function parseNvidia(csv: string): GpuSample[] {
-  return csv.split('\n').flatMap((line): GpuSample[] => {
-    const [, name, total, free] = /^(.+), *(\d+|\[.*\]), *(\d+|\[.*\]) *$/.exec(line.trimEnd()) ?? []
-    if (name === undefined) return []
-    const totalBytes = Number(total) * MIB
-    const freeBytes = Number(free) * MIB
-    if (Number.isFinite(totalBytes) && Number.isFinite(freeBytes)) return [{ name, totalBytes, freeBytes, unified: false }]
-    return [{ name, totalBytes: 0, freeBytes: 0, unified: true }]
-  })
-}
-
-/** Undefined when there is no nvidia-smi. */
-function askNvidia(timeout: number, signal: AbortSignal): Promise<string | undefined> {
-  const query = ['--query-gpu=name,memory.total,memory.free', '--format=csv,noheader,nounits']
-  return new Promise((resolve, reject) => {
-    // Not through its `signal` option: for a program that is missing, Node 20 would kill whatever process id it finds in
-    // uninitialised memory, 0 (ourselves and all our kin) among them.
-    const stop = (): void => {
-      if (child.pid !== undefined) child.kill('SIGKILL')
-    }
-    const child = execFile('nvidia-smi', query, { timeout, windowsHide: true, killSignal: 'SIGKILL' }, (error, stdout) => {
-      signal.removeEventListener('abort', stop)
-      if (error === null) resolve(stdout)
-      else if (error.code === 'ENOENT' || error.code === 'EACCES') resolve(undefined)
-      // It is there, but has no driver to talk to: no device either.
-      else if (typeof error.code === 'number') resolve('')
-      else reject(error)
-    })
-    if (signal.aborted) stop()
-    else signal.addEventListener('abort', stop, { once: true })
-  })
 }
 
 async function readAmd(sysRoot: string): Promise<GpuSample[]> {
@@ -96,6 +55,23 @@ async function readBattery(sysRoot: string): Promise<ResourceSample['battery']> 
     if (Number.isFinite(percent)) return { discharging: status === 'Discharging', percent }
   }
   return undefined
+}
+
+/** Zones that tell of the processor; others are batteries, radios, disks. */
+const PROCESSOR_ZONE = /^(x86_pkg_temp|cpu|soc|acpitz|k10temp|coretemp|TCPU)/i
+
+/** The hottest zone of the processor, in degrees Celsius. */
+async function readTemperature(sysRoot: string): Promise<number | undefined> {
+  const thermal = join(sysRoot, 'class', 'thermal')
+  const zones = (await listFolder(thermal)).filter((name) => /^thermal_zone\d+$/.test(name))
+  const degrees = await Promise.all(
+    zones.map(async (zone) => {
+      const [type, thousandths] = await Promise.all(['type', 'temp'].map((file) => readTrimmed(join(thermal, zone, file))))
+      return PROCESSOR_ZONE.test(type ?? '') && /^\d+$/.test(thousandths ?? '') ? [Number(thousandths) / 1000] : []
+    }),
+  )
+  const all = degrees.flat()
+  return all.length > 0 ? Math.max(...all) : undefined
 }
 
 /** Empty where the folder does not exist, as in most containers. */

@@ -38,12 +38,15 @@ export function gpusFrom(controllers: readonly ControllerFacts[], platform: stri
 export function systeminformationReader(options: { readonly graphics: boolean }): SlowReader {
   return async () => {
     const { default: si } = await import('systeminformation')
-    const [{ controllers }, battery, memory] = await Promise.all([
+    const [{ controllers }, battery, memory, heat] = await Promise.all([
       options.graphics ? si.graphics() : { controllers: [] },
       si.battery(),
       process.platform === 'darwin' ? si.mem() : undefined,
+      si.cpuTemperature(),
     ])
-    const facts: SlowFacts = { gpus: gpusFrom(controllers, process.platform, process.arch), battery: batteryFrom(battery) }
+    // Null where a system does not tell.
+    const temperature = heat.max ?? heat.main ?? undefined
+    const facts: SlowFacts = { gpus: gpusFrom(controllers, process.platform, process.arch), battery: batteryFrom(battery), temperature }
     if (memory === undefined) return facts
     return { ...facts, memory: { availableBytes: memory.available, freeBytes: os.freemem(), swapUsedBytes: memory.swapused } }
   }
