@@ -18,7 +18,7 @@ export default defineConfig({
     // At most one unforced switch in 30 s; up again after five calm minutes.
     switching({ dwellMs: 30_000, upgradeAfterMs: 300_000 }),
     // Condense from 70 % of the window.
-    compression({ condenseAt: 0.7 }),
+    compression({ prepareAt: 0.7, condenseAt: 0.9 }),
     // Found by itself; baseUrl: 'ws://127.0.0.1:1234' fixes the address.
     lmstudio({ autoStart: true }),
     // The embedded engine; paths: ['~/models'] adds folders to those it knows.
