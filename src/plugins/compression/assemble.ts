@@ -13,11 +13,12 @@ import type { MaiError } from '../../core/errors.ts'
 import type { Excerpts } from './excerpts.ts'
 import { type Frame, frameOf, joined } from './frame.ts'
 import { type KnownLengths, readTail, type Tail } from './history.ts'
-import { type Chosen, HEADERS_TOKENS, layered, split } from './layers.ts'
+import { type Conversed, HEADERS_TOKENS, layered, split } from './layers.ts'
 import { candidatesFor } from './recall.ts'
 import type { Remembered } from './remembered.ts'
 import { selectTurns } from './select.ts'
 import type { RawSize, TokenEstimator } from './tokens.ts'
+import { capped } from './units.ts'
 
 /** Shares of the usable window. */
 export interface CompressionOptions {
@@ -93,7 +94,8 @@ class Work {
       if (last && tokens.scaled(model, await lengths.atLeast(sessionId, history)) > budget) return undefined
       const tail = await readTail(history, budget, (message) => this.#cost([message]))
       if (last && !tail.whole) this.#noteLength(tail)
-      if (tail.whole) return this.#checked(this.#finish(frame, { recent: [{ messages: tail.messages }], quoted: undefined }, undefined))
+      if (tail.whole)
+        return this.#checked(this.#finish(frame, { recent: [{ messages: tail.messages }], quoted: undefined, excerpts: '' }, undefined))
     }
     return undefined
   }
@@ -111,7 +113,8 @@ class Work {
 
     const least = Math.min(this.#usable * LEAST_HISTORY, this.#usable * options.condenseAt - fixed)
     const target = Math.max(0, this.#usable * options.condenseTo - fixed, least)
-    const tail = await readTail(history, target, (each) => this.#cost([each]), EXCERPT_MESSAGES)
+    const shortened = { page: async (limit: number, before?: number) => (await history.page(limit, before)).map(capped) }
+    const tail = await readTail(shortened, target, (each) => this.#cost([each]), EXCERPT_MESSAGES)
     const found = await candidatesFor(this.#request, tail.messages, target, store, remembered, (messages) => this.#cost(messages))
     const room = Math.min(target / 2, this.#usable * options.condenseTo * options.extractShare)
     const lines = frame.ledger === '' ? excerpts.of(sessionId, tail, (1000 * room) / tokens.scaled(model, 1000)) : ''
@@ -119,15 +122,11 @@ class Work {
     for (let share = 1; share > LEAST_SHARE; share *= SHRINK) {
       const kept = selectTurns(found.analysis, target * share - quoting, found.question)
       const chosen = split(found, kept, (each) => remembered.raw(each))
-      const prompt = this.#finish(
-        { ...frame, ledger: lines || frame.ledger },
-        chosen,
-        found.total ?? tail.messages.length + tail.older.length + 1,
-      )
+      const prompt = this.#finish(frame, { ...chosen, excerpts: lines }, found.total ?? tail.messages.length + tail.older.length + 1)
       const checked = prompt.prompt.tokens <= this.#usable ? await this.#checked(prompt) : undefined
       if (checked) return checked
     }
-    const bare = this.#finish({ ...frame, ledger: '', recall: '' }, { recent: [], quoted: undefined }, found.total ?? 1)
+    const bare = this.#finish({ ...frame, ledger: '', recall: '' }, { recent: [], quoted: undefined, excerpts: '' }, found.total ?? 1)
     const checked = bare.prompt.tokens <= this.#usable ? await this.#checked(bare) : undefined
     if (checked) return checked
     throw this.#overflow(bare.prompt.tokens)
@@ -160,12 +159,12 @@ class Work {
   }
 
   /** @param total messages of the session, where some are left out */
-  #finish(frame: Frame, chosen: Chosen, total: number | undefined): SizedPrompt {
+  #finish(frame: Frame, chosen: Conversed, total: number | undefined): SizedPrompt {
     const { tokens, remembered } = this.#assembly
     const { message, model, partial } = this.#request
     const past = chosen.recent.flatMap(({ messages }) => messages)
     const said = [...past, message].reduce((sum, each) => sum + remembered.raw(each), 0)
-    const beside = [joined([frame.pinned, frame.ledger]), frame.recall, partial].filter((text) => text !== '')
+    const beside = [joined([frame.pinned, frame.ledger]), frame.recall, partial, chosen.excerpts].filter((text) => text !== '')
     const raw = said + (chosen.quoted?.raw ?? 0) + beside.reduce((sum, text) => sum + tokens.raw(text), 0)
     const count = past.length + 1 + beside.length
     const verbatimMessages = past.length + 1 + (chosen.quoted?.messages ?? 0)

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { concernsInstructions } from '../../chat/instructions.ts'
 import type { Message } from '../../chat/message.ts'
 import { textOf } from '../../chat/message.ts'
 import type { Tail } from './history.ts'
@@ -115,7 +116,9 @@ function split({ role, parts }: Message): string[] {
       .trim()
       .slice(0, LONGEST)
       .replace(/[\ud800-\udbff]$/, '')
-    if (text.length >= SHORTEST) lines.add(`${role === 'assistant' ? 'Assistant' : 'User'}: ${text}`)
+    // Instructions are pinned while they hold; afterwards they are better not repeated.
+    if (text.length >= SHORTEST && !concernsInstructions({ role, parts: [{ type: 'text', text }] }))
+      lines.add(`${role === 'assistant' ? 'Assistant' : 'User'}: ${text}`)
   }
   return [...lines]
 }

@@ -33,6 +33,11 @@ export interface Chosen {
   readonly quoted: Quoted | undefined
 }
 
+/** The same with excerpts of what lies between; empty where there are none. */
+export interface Conversed extends Chosen {
+  readonly excerpts: string
+}
+
 /** Splits kept units (indices, ascending) into those that stand as messages and those that are quoted before the newest one. */
 export function split({ units, dates, analysis }: Candidates, kept: readonly number[], raw: (message: Message) => number): Chosen {
   let first = kept.length
@@ -60,14 +65,18 @@ export function split({ units, dates, analysis }: Candidates, kept: readonly num
   return { recent, quoted: { text: lines.filter((line) => line !== '').join('\n'), raw: tokens, messages: count } }
 }
 
-/** Pinned and ledger, recent, recall right before the message, the message. */
-export function layered(frame: Frame, { recent, quoted }: Chosen, message: Message): PromptMessage[] {
+/**
+ * Pinned and ledger, excerpts, recent, recall right before the message, the message. What models and tools wrote is quoted
+ * in the user's place, never in the system's.
+ */
+export function layered(frame: Frame, { recent, quoted, excerpts }: Conversed, message: Message): PromptMessage[] {
   const head = joined([frame.pinned, frame.ledger])
   const before = joined([frame.recall, quoted ? `${RECALL_HEADER}\n${quoted.text}` : ''])
   const preface: PromptMessage[] = before === '' ? [] : [userText(`${before}\n\n${MESSAGE_HEADER}`)]
   const past = recent.flatMap(({ messages }) => messages.map(toPrompt))
   const system: PromptMessage[] = head === '' ? [] : [{ role: 'system', parts: [{ type: 'text', text: head }] }]
-  return [...system, ...alternating([...past, ...preface, toPrompt(message)])]
+  const old = excerpts === '' ? [] : [userText(excerpts)]
+  return [...system, ...alternating([...old, ...past, ...preface, toPrompt(message)])]
 }
 
 function userText(text: string): PromptMessage {

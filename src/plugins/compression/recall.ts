@@ -57,9 +57,9 @@ export async function candidatesFor(
   const found = await store?.recall({ ...reach(limit), sessionId: request.sessionId, words: tellingWords(question), before })
   const units: Unit[] = []
   const gaps = new Set<number>()
-  for (const passage of [...(found?.passages ?? []), newest]) {
+  for (const passage of [...(found?.passages ?? []).map((messages) => messages.map(capped)), newest]) {
     if (units.length > 0) gaps.add(units.length)
-    units.push(...unitsOf(passage.map(capped)))
+    units.push(...unitsOf(passage))
   }
   const { turns, sessions, dates } = describe(units, cost)
   const terms = (_: Turn, index: number): TextTerms => merged((units[index]?.messages ?? []).map((message) => remembered.terms(message)))
