@@ -65,7 +65,7 @@ export class Excerpts {
 }
 
 /** Lines `speaker: sentence` in their old order, together at most `budget`. @param cost of a line */
-export function excerpts(messages: readonly Message[], budget: number, cost: (line: string) => number): string[] {
+function excerpts(messages: readonly Message[], budget: number, cost: (line: string) => number): string[] {
   if (budget <= 0) return []
   const sentences = messages
     .flatMap(split)

@@ -37,7 +37,7 @@ export function selectTurns(analysis: Analysis, budget: number, question?: strin
 }
 
 /** From 1, when nothing of the question is found, to 0, when it stands on its own. */
-export function recentShare({ total, postings, frequency, headers }: Analysis, question: ReadonlyMap<string, number>): number {
+function recentShare({ total, postings, frequency, headers }: Analysis, question: ReadonlyMap<string, number>): number {
   const most = rarity(total, 1)
   let found = 0
   for (const [term, weight] of question) {

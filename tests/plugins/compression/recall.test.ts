@@ -171,7 +171,7 @@ describe('whatever was said', () => {
         expect((await talks.prompt(message, contextLength, { shared: talks.fresh() })).prompt).toEqual(prompt)
         expect((await talks.prompt(message, contextLength)).prompt).toEqual(prompt)
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     )
   })
 
@@ -202,7 +202,7 @@ describe('whatever was said', () => {
         for (const each of history) {
           const own = promptText(each)
           if (there.includes(own.trim())) continue
-          const all = own.match(/[\p{L}\p{N}\p{M}]+/gu) ?? []
+          const all = (own.match(/[\p{L}\p{N}\p{M}]+/gu) ?? []).filter((word) => /[\p{L}\p{N}]/u.test(word))
           if (all.length === 0) continue
           const { frequencies } = await talks.store.recall({
             sessionId: each.sessionId,
@@ -227,7 +227,7 @@ describe('whatever was said', () => {
           ).toContain(each.id)
         }
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     )
   })
 
