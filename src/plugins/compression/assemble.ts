@@ -12,7 +12,7 @@ import type { RecallStore } from '../../chat/recall.ts'
 import type { MaiError } from '../../core/errors.ts'
 import type { Excerpts } from './excerpts.ts'
 import { type Frame, frameOf, joined } from './frame.ts'
-import { type KnownLengths, readTail, type Tail } from './history.ts'
+import { type KeptTails, type KnownLengths, readTail, type Tail } from './history.ts'
 import { type Conversed, HEADERS_TOKENS, layered, split } from './layers.ts'
 import { candidatesFor } from './recall.ts'
 import type { Remembered } from './remembered.ts'
@@ -38,6 +38,7 @@ export interface Assembly {
   readonly tokens: TokenEstimator
   readonly remembered: Remembered
   readonly lengths: KnownLengths
+  readonly tails: KeptTails
   readonly excerpts: Excerpts
   /** Without one nothing is recalled and no instruction is known. */
   readonly store: RecallStore | undefined
@@ -63,7 +64,8 @@ const MOST_INSTRUCTIONS = 64
 
 /** @throws MaiError `MAI_CONTEXT_OVERFLOW` when what may not be dropped does not fit */
 export async function assemble(request: AssembleRequest, assembly: Assembly): Promise<SizedPrompt> {
-  const work = new Work(request, assembly)
+  const history = await assembly.tails.reader(request.sessionId, request.history)
+  const work = new Work({ ...request, history }, assembly)
   await assembly.tokens.remember(request.model)
   return (await work.whole()) ?? work.condensed()
 }

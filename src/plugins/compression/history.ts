@@ -74,3 +74,59 @@ export class KnownLengths {
     return 0
   }
 }
+
+/** Newest messages that are asked for anew each time; a turn seldom has more. */
+const NEWEST = 8
+/** Messages that are kept of a session, characters of a message to be kept, and sessions. */
+const MOST_KEPT = 1024
+const MOST_CHARACTERS = 8192
+const MOST_TAILS = 4
+
+/** Keeps the ends of the sessions in use, so that a turn reads what is new only. */
+export class KeptTails {
+  /** Messages without a gap, ascending. */
+  readonly #tails: Map<string, readonly Message[]> = new Map()
+
+  /** The same history, read from memory as far as it is there. Good for one turn. */
+  async reader(sessionId: string, history: HistoryReader): Promise<HistoryReader> {
+    let tail = this.#joined(sessionId, await history.page(NEWEST))
+    const page = async (limit: number, before = Number.POSITIVE_INFINITY): Promise<readonly Message[]> => {
+      let end = tail.length
+      while (end > 0 && (tail[end - 1]?.seq ?? 0) >= before) end--
+      if (end >= limit) return tail.slice(end - limit, end)
+      const first = tail[0]
+      // What lies before the kept end is read, and kept as well where it joins on.
+      const older = await history.page(limit - end, first && end > 0 ? first.seq : before === Number.POSITIVE_INFINITY ? undefined : before)
+      if (end > 0 && older.length + tail.length <= MOST_KEPT) {
+        tail = [...older, ...tail]
+        this.#keep(sessionId, tail)
+        return tail.slice(0, older.length + end)
+      }
+      return [...older, ...tail.slice(0, end)]
+    }
+    return { page }
+  }
+
+  #joined(sessionId: string, newest: readonly Message[]): readonly Message[] {
+    const known = this.#tails.get(sessionId) ?? []
+    // Messages are taken back from the newest on: what both have in common is still there, and so is what was before.
+    const common = newest.findLastIndex(({ id, seq }) => known.some((message) => message.seq === seq && message.id === id))
+    const at = known.findIndex(({ id }) => id === newest[common]?.id)
+    const tail = common < 0 ? newest : [...known.slice(0, at + 1), ...newest.slice(common + 1)].slice(-MOST_KEPT)
+    this.#keep(sessionId, tail)
+    return tail
+  }
+
+  #keep(sessionId: string, tail: readonly Message[]): void {
+    this.#tails.delete(sessionId)
+    // A few very long messages are not worth their memory, and a kept end has no gap.
+    const long = tail.findLastIndex(({ parts }) => parts.reduce((sum, part) => sum + sizeOf(part), 0) > MOST_CHARACTERS)
+    this.#tails.set(sessionId, tail.slice(long + 1))
+    const [oldest] = this.#tails.keys()
+    if (this.#tails.size > MOST_TAILS && oldest !== undefined) this.#tails.delete(oldest)
+  }
+}
+
+function sizeOf(part: Message['parts'][number]): number {
+  return 'text' in part ? part.text.length : 'data' in part ? part.data.length : part.arguments.length
+}

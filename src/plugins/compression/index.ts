@@ -11,7 +11,7 @@ import { toErrorFact } from '../../core/errors.ts'
 import { definePlugin, type PluginContext, type PluginFactory } from '../../core/plugin.ts'
 import { type Assembly, assemble, type CompressionOptions } from './assemble.ts'
 import { Excerpts } from './excerpts.ts'
-import { KnownLengths } from './history.ts'
+import { KeptTails, KnownLengths } from './history.ts'
 import { Remembered } from './remembered.ts'
 import { type RatioMemory, type RawSize, TokenEstimator } from './tokens.ts'
 
@@ -57,6 +57,7 @@ function assembler(ctx: PluginContext, settings: CompressionOptions): ContextAss
     tokens,
     remembered: new Remembered(tokens),
     lengths: new KnownLengths(),
+    tails: new KeptTails(),
     excerpts: new Excerpts(tokens),
   }
   const sizes = new WeakMap<AssembledPrompt, RawSize>()

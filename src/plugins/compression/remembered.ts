@@ -21,6 +21,8 @@ interface Entry {
 export class Remembered {
   readonly #tokens: TokenEstimator
   readonly #entries: Map<string, Entry> = new Map()
+  /** By the very object, as messages that are still at hand come again. */
+  readonly #objects: WeakMap<Message, Entry> = new WeakMap()
   #characters = 0
 
   constructor(tokens: TokenEstimator) {
@@ -45,6 +47,14 @@ export class Remembered {
   }
 
   #entry(message: Message): Entry {
+    const same = this.#objects.get(message)
+    if (same) return same
+    const entry = this.#find(message)
+    this.#objects.set(message, entry)
+    return entry
+  }
+
+  #find(message: Message): Entry {
     const characters = promptText(message).length
     // The same message may be asked for with its tool output capped.
     const key = `${message.id} ${characters}`

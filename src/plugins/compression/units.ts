@@ -35,6 +35,7 @@ export function toPrompt({ role, parts }: Pick<Message, 'role' | 'parts'>): Prom
 
 /** A message whose long tool output is cut in the middle, with a note on where all of it is. */
 export function capped(message: Message): Message {
+  if (!message.parts.some((part) => part.type === 'tool-result' && part.text.length > TOOL_OUTPUT)) return message
   const parts = message.parts.map(
     (part): Part => (part.type === 'tool-result' ? { ...part, text: cappedText(part.text, message.id) } : part),
   )

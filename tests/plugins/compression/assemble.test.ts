@@ -5,7 +5,7 @@ import type { AssembledPrompt, AssembleRequest, PromptSection } from '../../../s
 import type { Message, Part } from '../../../src/chat/message.ts'
 import { assemble } from '../../../src/plugins/compression/assemble.ts'
 import { Excerpts } from '../../../src/plugins/compression/excerpts.ts'
-import { KnownLengths } from '../../../src/plugins/compression/history.ts'
+import { KeptTails, KnownLengths } from '../../../src/plugins/compression/history.ts'
 import { Remembered } from '../../../src/plugins/compression/remembered.ts'
 import { promptText, TokenEstimator } from '../../../src/plugins/compression/tokens.ts'
 
@@ -16,6 +16,7 @@ const assembly = {
   tokens: estimator,
   remembered: new Remembered(estimator),
   lengths: new KnownLengths(),
+  tails: new KeptTails(),
   excerpts: new Excerpts(estimator),
   store: undefined,
 }
@@ -80,6 +81,15 @@ const talk = (turns: number, words: number): Message[] =>
   )
 
 const whole = ({ messages }: AssembledPrompt): string => messages.map(promptText).join('\n')
+
+/** Lines of a text, or of what it quotes, without speakers and headers. */
+function quotedLines(text: string): string[] {
+  if (!/^(Earlier in this conversation \(|From earlier in this conversation,)/.test(text)) return [text]
+  return text
+    .split('\n')
+    .filter((line) => !/^(Earlier in this conversation \(.*|From earlier in this conversation,.*|\[.*\]|…|Now:|)$/.test(line))
+    .map((line) => line.replace(/^(User|Assistant|Tool): /, ''))
+}
 
 describe('a conversation that fits', () => {
   it('goes in whole, word for word, with what is pinned before it', async () => {
@@ -224,7 +234,8 @@ describe('whatever was said, and however small the window', () => {
         expect(promptText(prompt.messages.at(-1) ?? asked).endsWith(promptText(asked))).toBe(true)
         const said = history.map((each) => promptText(each)).join('\n')
         for (const each of prompt.messages.filter(({ role: who }) => who !== 'system')) {
-          for (const part of each.parts) if (part.type === 'text') expect(`${said}\n${promptText(asked)}`).toContain(part.text)
+          for (const part of each.parts)
+            if (part.type === 'text') for (const line of quotedLines(part.text)) expect(`${said}\n${promptText(asked)}`).toContain(line)
         }
       }),
       { numRuns: 150 },

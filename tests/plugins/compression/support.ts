@@ -11,7 +11,7 @@ import type { AssembledPrompt, PromptSection } from '../../../src/chat/context.t
 import type { Message, Part, Role } from '../../../src/chat/message.ts'
 import { type Assembly, assemble, type CompressionOptions, type SizedPrompt } from '../../../src/plugins/compression/assemble.ts'
 import { Excerpts } from '../../../src/plugins/compression/excerpts.ts'
-import { KnownLengths } from '../../../src/plugins/compression/history.ts'
+import { KeptTails, KnownLengths } from '../../../src/plugins/compression/history.ts'
 import { Remembered } from '../../../src/plugins/compression/remembered.ts'
 import { promptText, TokenEstimator } from '../../../src/plugins/compression/tokens.ts'
 import { createStore, type OpenStore } from '../../../src/plugins/store/store.ts'
@@ -41,7 +41,13 @@ export class Talks {
   /** An assembler that remembers nothing yet. */
   fresh(): Omit<Assembly, 'options' | 'store'> {
     const { tokens } = this
-    return { tokens, remembered: new Remembered(tokens), lengths: new KnownLengths(), excerpts: new Excerpts(tokens) }
+    return {
+      tokens,
+      remembered: new Remembered(tokens),
+      lengths: new KnownLengths(),
+      tails: new KeptTails(),
+      excerpts: new Excerpts(tokens),
+    }
   }
 
   async session(said: readonly Said[] = []): Promise<string> {
