@@ -22,7 +22,7 @@ export default defineConfig({
     // What counts as a lost answer; loop: false switches a detector off.
     struggle({ stall: { gapMs: 15_000 } }),
     // Condense from 70 % of the window.
-    compression({ condenseAt: 0.7 }),
+    compression({ prepareAt: 0.7, condenseAt: 0.9 }),
     // Notes facts of long conversations when nobody waits; disable: ['ledger'] takes it out.
     ledger({ idleAfterMs: 10_000 }),
     // Found by itself; baseUrl: 'ws://127.0.0.1:1234' fixes the address.

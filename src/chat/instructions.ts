@@ -79,7 +79,7 @@ const SUBJECTS: readonly (readonly [subject: string, pattern: RegExp])[] = [
 ]
 
 /** The text of a message that the user typed. */
-export function typedText(parts: readonly Part[]): string {
+function typedText(parts: readonly Part[]): string {
   return parts.flatMap((part) => (part.type === 'text' && part.origin !== 'material' ? [part.text] : [])).join('\n')
 }
 

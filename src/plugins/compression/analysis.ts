@@ -5,6 +5,9 @@
  */
 import { termsOf } from './terms.ts'
 
+/** Terms that are looked for one by one before an index is worth it. */
+const MOST_LOOKED_FOR = 64
+
 /** One turn. */
 export interface Turn {
   /** Index of its sitting in {@link Conversation.sessions}. */
@@ -57,14 +60,14 @@ export interface AnalysedTurn extends TextTerms {
 export interface Analysis {
   readonly conversation: Conversation
   readonly turns: readonly AnalysedTurn[]
-  /** Indices of turns by term. */
-  readonly postings: ReadonlyMap<string, readonly number[]>
   /** Terms of each sitting's header. */
   readonly headers: readonly ReadonlySet<string>[]
   readonly meanLength: number
   /** Turns that a term's rarity is judged by, and how many of them have it. */
   readonly total: number
   frequency(term: string): number
+  /** Indices of the turns that have a term in their text or in their speaker's name. */
+  turnsWith(term: string): readonly number[]
 }
 
 /** Counts the terms of a text. */
@@ -92,7 +95,6 @@ export function analyse(
     speakers.set(name, known)
     return known
   }
-  const postings = new Map<string, number[]>()
   const analysed: AnalysedTurn[] = []
   let length = 0
   for (let from = 0; from < turns.length; ) {
@@ -104,29 +106,50 @@ export function analyse(
       const counted = terms(turn, index)
       const speaker = speakerTerms(turn.speaker)
       length += counted.length
-      for (const term of counted.counts.keys()) post(postings, term, index)
-      for (const term of speaker) if (!counted.counts.has(term)) post(postings, term, index)
       analysed.push({ ...counted, turn, speaker, from, to })
     }
     from = to
   }
   // What is known of the whole goes before; else the share among the turns that are here stands for it.
   const scale = whole && turns.length > 0 ? Math.max(1, whole.turns / turns.length) : 1
+  const turnsWith = postings(analysed)
   return {
     conversation,
     turns: analysed,
-    postings,
     headers: conversation.sessions.map(({ header }) => new Set(termsOf(header))),
     meanLength: Math.max(1, length / Math.max(1, turns.length)),
     total: Math.max(whole?.turns ?? 0, turns.length),
-    frequency: (term) => whole?.frequencies.get(term) ?? Math.round((postings.get(term)?.length ?? 0) * scale),
+    frequency: (term) => whole?.frequencies.get(term) ?? Math.round(turnsWith(term).length * scale),
+    turnsWith,
   }
 }
 
-function post(postings: Map<string, number[]>, term: string, index: number): void {
-  const list = postings.get(term)
+/** A few terms are looked for in each turn; whoever asks for many gets an index of all. */
+function postings(turns: readonly AnalysedTurn[]): (term: string) => readonly number[] {
+  const lists = new Map<string, number[]>()
+  let complete = false
+  return (term) => {
+    const known = lists.get(term)
+    if (known || complete) return known ?? []
+    if (lists.size < MOST_LOOKED_FOR) {
+      const list = [...turns.keys()].filter((index) => turns[index]?.counts.has(term) || turns[index]?.speaker.has(term))
+      lists.set(term, list)
+      return list
+    }
+    lists.clear()
+    for (const [index, { counts, speaker }] of turns.entries()) {
+      for (const each of counts.keys()) post(lists, each, index)
+      for (const each of speaker) if (!counts.has(each)) post(lists, each, index)
+    }
+    complete = true
+    return lists.get(term) ?? []
+  }
+}
+
+function post(lists: Map<string, number[]>, term: string, index: number): void {
+  const list = lists.get(term)
   if (list) list.push(index)
-  else postings.set(term, [index])
+  else lists.set(term, [index])
 }
 
 /** How much rarer than common a term is (BM25's inverse document frequency). */

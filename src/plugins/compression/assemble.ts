@@ -1,164 +1,204 @@
 /**
- * Assembles a prompt for one window: pinned text, extracts of the old part, the recent part verbatim, the message.
+ * Assembles a prompt for one window. While everything fits, everything is there, unchanged. Otherwise, in this order:
+ * pinned text, ledger, the recent part word for word, what belongs to the message from earlier, the message.
  *
  * @module
  */
-import type { PromptMessage } from '../../chat/backend.ts'
-import type { AssembledPrompt, AssembleRequest, PromptSection } from '../../chat/context.ts'
+import type { AssembledPrompt, AssembleRequest } from '../../chat/context.ts'
 import { backendError } from '../../chat/failure.ts'
-import type { Message, Part } from '../../chat/message.ts'
-import { extracts } from './extracts.ts'
-import { promptText, type TokenEstimator } from './tokens.ts'
+import { type Instruction, standingInstructions } from '../../chat/instructions.ts'
+import type { Message } from '../../chat/message.ts'
+import type { RecallStore } from '../../chat/recall.ts'
+import type { MaiError } from '../../core/errors.ts'
+import type { Excerpts } from './excerpts.ts'
+import { type Frame, frameOf, joined } from './frame.ts'
+import { type KeptTails, type KnownLengths, readTail, type Tail } from './history.ts'
+import { type Conversed, HEADERS_TOKENS, layered, split } from './layers.ts'
+import { candidatesFor } from './recall.ts'
+import type { Remembered } from './remembered.ts'
+import { selectTurns } from './select.ts'
+import type { RawSize, TokenEstimator } from './tokens.ts'
+import { capped } from './units.ts'
 
 /** Shares of the usable window. */
 export interface CompressionOptions {
+  /** From here on what a condensed prompt will need is prepared in the background. */
+  readonly prepareAt: number
   /** Above this a prompt is condensed. */
   readonly condenseAt: number
   /** What a condensed prompt aims at. */
   readonly condenseTo: number
-  /** Share of the condensed prompt for extracts. */
+  /** Share of a condensed prompt for excerpts, while there is no ledger. */
   readonly extractShare: number
+}
+
+/** What assembling works with. */
+export interface Assembly {
+  readonly options: CompressionOptions
+  readonly tokens: TokenEstimator
+  readonly remembered: Remembered
+  readonly lengths: KnownLengths
+  readonly tails: KeptTails
+  readonly excerpts: Excerpts
+  /** Without one nothing is recalled and no instruction is known. */
+  readonly store: RecallStore | undefined
+}
+
+/** A prompt with its size before any model is looked at. */
+export interface SizedPrompt {
+  readonly prompt: AssembledPrompt
+  readonly size: RawSize
 }
 
 /** Above this share of the usable window the engine's own counter is asked. */
 const EXACT_ABOVE = 0.75
-/** Messages read at once, going backwards. */
-const PAGE = 50
-/** Old messages that extracts are taken from. */
-const EXTRACT_MESSAGES = 100
-/** How much is taken off the budget when the exact count is over the window. */
-const SHRINK = 0.85
-const EXTRACTS_HEADER = 'Earlier in this conversation (excerpts, word for word):'
-
-interface Recent {
-  readonly messages: readonly Message[]
-  readonly older: readonly Message[]
-  readonly whole: boolean
-}
+/** The conversation's own share of a prompt, however long the message is, while there is room. */
+const LEAST_HISTORY = 0.2
+/** How much is taken off the budget when the count is over the window, and when to give up. */
+const SHRINK = 0.8
+const LEAST_SHARE = 0.1
+/** Messages before the recent ones that excerpts are taken from. */
+const EXCERPT_MESSAGES = 96
+/** Messages with standing instructions that are looked at. */
+const MOST_INSTRUCTIONS = 64
 
 /** @throws MaiError `MAI_CONTEXT_OVERFLOW` when what may not be dropped does not fit */
-export async function assemble(request: AssembleRequest, tokens: TokenEstimator, options: CompressionOptions): Promise<AssembledPrompt> {
-  const usableTokens = request.window.contextLength - request.window.reserveTokens
-  const { model } = request
-  // A rough bound on the safe side first: most prompts fit by far and need no tokenizer.
-  const all = await collect(request, usableTokens * options.condenseAt, (m) => tokens.message(model, toPrompt(m)))
-  if (!all.whole) await tokens.load()
-  const pinnedBudget = Math.floor(usableTokens / 2)
-  const pinned = pinnedText(request.sections, pinnedBudget, (text) => tokens.estimate(model, text))
-  const fixed = tokens.estimate(model, pinned) + tokens.message(model, toPrompt(request.message)) + tokens.estimate(model, request.partial)
-  if (fixed > usableTokens) await tokens.load()
-  const must = tokens.estimate(model, pinned) + tokens.message(model, toPrompt(request.message)) + tokens.estimate(model, request.partial)
-  if (must > usableTokens) {
-    throw backendError(
+export async function assemble(request: AssembleRequest, assembly: Assembly): Promise<SizedPrompt> {
+  const history = await assembly.tails.reader(request.sessionId, request.history)
+  const work = new Work({ ...request, history }, assembly)
+  await assembly.tokens.remember(request.model)
+  return (await work.whole()) ?? work.condensed()
+}
+
+/** One prompt in the making. */
+class Work {
+  readonly #request: AssembleRequest
+  readonly #assembly: Assembly
+  readonly #usable: number
+
+  constructor(request: AssembleRequest, assembly: Assembly) {
+    this.#request = request
+    this.#assembly = assembly
+    this.#usable = request.window.contextLength - request.window.reserveTokens
+  }
+
+  /** Everything, where it fits. */
+  async whole(): Promise<SizedPrompt | undefined> {
+    const { tokens, lengths } = this.#assembly
+    // A rough bound on the safe side first: most prompts fit by far and need no tokenizer.
+    for (const last of tokens.loaded ? [true] : [false, true]) {
+      if (last) await tokens.load()
+      const frame = this.#frame([])
+      const fixed = frame ? this.#fixed(frame) : Number.POSITIVE_INFINITY
+      const budget = this.#usable * this.#assembly.options.condenseAt - fixed
+      if (!frame || budget < 0) continue
+      const { sessionId, model, history } = this.#request
+      if (last && tokens.scaled(model, await lengths.atLeast(sessionId, history)) > budget) return undefined
+      const tail = await readTail(history, budget, (message) => this.#cost([message]))
+      if (last && !tail.whole) this.#noteLength(tail)
+      if (tail.whole)
+        return this.#checked(this.#finish(frame, { recent: [{ messages: tail.messages }], quoted: undefined, excerpts: '' }, undefined))
+    }
+    return undefined
+  }
+
+  async condensed(): Promise<SizedPrompt> {
+    const { store, options, remembered, excerpts, tokens } = this.#assembly
+    const { sessionId, message, history, model } = this.#request
+    const told = store ? await store.instructions(sessionId, { before: message.seq, limit: MOST_INSTRUCTIONS }) : []
+    const whole = this.#frame(standingInstructions(told))
+    if (!whole) throw this.#overflow(undefined)
+    // Facts and memories go before the message does.
+    const frame = this.#fixed(whole) > this.#usable ? { ...whole, ledger: '', recall: '' } : whole
+    const fixed = this.#fixed(frame)
+    if (fixed > this.#usable) throw this.#overflow(fixed)
+
+    const least = Math.min(this.#usable * LEAST_HISTORY, this.#usable * options.condenseAt - fixed)
+    const target = Math.max(0, this.#usable * options.condenseTo - fixed, least)
+    const shortened = { page: async (limit: number, before?: number) => (await history.page(limit, before)).map(capped) }
+    const tail = await readTail(shortened, target, (each) => this.#cost([each]), EXCERPT_MESSAGES)
+    const found = await candidatesFor(this.#request, tail.messages, target, store, remembered, (messages) => this.#cost(messages))
+    const room = Math.min(target / 2, this.#usable * options.condenseTo * options.extractShare)
+    const lines = frame.ledger === '' ? excerpts.of(sessionId, tail, (1000 * room) / tokens.scaled(model, 1000)) : ''
+    const quoting = tokens.scaled(model, HEADERS_TOKENS + tokens.raw(lines))
+    for (let share = 1; share > LEAST_SHARE; share *= SHRINK) {
+      const kept = selectTurns(found.analysis, target * share - quoting, found.question)
+      const chosen = split(found, kept, (each) => remembered.raw(each))
+      const prompt = this.#finish(frame, { ...chosen, excerpts: lines }, found.total ?? tail.messages.length + tail.older.length + 1)
+      const checked = prompt.prompt.tokens <= this.#usable ? await this.#checked(prompt) : undefined
+      if (checked) return checked
+    }
+    const bare = this.#finish({ ...frame, ledger: '', recall: '' }, { recent: [], quoted: undefined, excerpts: '' }, found.total ?? 1)
+    const checked = bare.prompt.tokens <= this.#usable ? await this.#checked(bare) : undefined
+    if (checked) return checked
+    throw this.#overflow(bare.prompt.tokens)
+  }
+
+  #frame(instructions: readonly Instruction[]): Frame | undefined {
+    const { sections, model } = this.#request
+    return frameOf(sections, instructions, this.#usable, (text) => this.#assembly.tokens.estimate(model, text))
+  }
+
+  /** Tokens of what is there whatever the conversation. */
+  #fixed(frame: Frame): number {
+    const { tokens } = this.#assembly
+    const { model, message, partial } = this.#request
+    const texts = [frame.pinned, frame.ledger, frame.recall, partial].filter((text) => text !== '')
+    return texts.reduce((sum, text) => sum + tokens.message(model, EMPTY, tokens.raw(text)), this.#cost([message]))
+  }
+
+  #cost(messages: readonly Message[]): number {
+    const { tokens, remembered } = this.#assembly
+    return messages.reduce((sum, message) => sum + tokens.message(this.#request.model, EMPTY, remembered.raw(message)), 0)
+  }
+
+  #noteLength({ messages, spent }: Tail): void {
+    const { tokens, lengths } = this.#assembly
+    const newest = messages.at(-1)
+    // What the messages cost without their templates, for whichever model comes next.
+    const raw = (spent - messages.length * tokens.message(this.#request.model, EMPTY, 0)) / tokens.scaled(this.#request.model, 1000)
+    if (newest) lengths.note(this.#request.sessionId, newest.seq, Math.floor(raw * 1000))
+  }
+
+  /** @param total messages of the session, where some are left out */
+  #finish(frame: Frame, chosen: Conversed, total: number | undefined): SizedPrompt {
+    const { tokens, remembered } = this.#assembly
+    const { message, model, partial } = this.#request
+    const past = chosen.recent.flatMap(({ messages }) => messages)
+    const said = [...past, message].reduce((sum, each) => sum + remembered.raw(each), 0)
+    const beside = [joined([frame.pinned, frame.ledger]), frame.recall, partial, chosen.excerpts].filter((text) => text !== '')
+    const raw = said + (chosen.quoted?.raw ?? 0) + beside.reduce((sum, text) => sum + tokens.raw(text), 0)
+    const count = past.length + 1 + beside.length
+    const verbatimMessages = past.length + 1 + (chosen.quoted?.messages ?? 0)
+    const prompt: AssembledPrompt = {
+      messages: layered(frame, chosen, message),
+      tokens: tokens.scaled(model, raw) + count * tokens.message(model, EMPTY, 0),
+      exact: false,
+      usableTokens: this.#usable,
+      condensed: total !== undefined,
+      verbatimMessages,
+      totalMessages: Math.max(verbatimMessages, total ?? 0),
+    }
+    return { prompt, size: { raw, messages: count } }
+  }
+
+  /** The same with the engine's own count, where it comes near the limit; undefined when it is over it. */
+  async #checked(sized: SizedPrompt): Promise<SizedPrompt | undefined> {
+    if (sized.prompt.tokens <= this.#usable * EXACT_ABOVE) return sized
+    const exact = await this.#request.exactCount(sized.prompt.messages)
+    if (exact === undefined) return sized
+    this.#assembly.tokens.learn(this.#request.model, sized.size, exact)
+    return exact <= this.#usable ? { ...sized, prompt: { ...sized.prompt, tokens: exact, exact: true } } : undefined
+  }
+
+  #overflow(tokens: number | undefined): MaiError {
+    const { model } = this.#request
+    const need = tokens === undefined ? 'more than a quarter of its window for pinned text' : `${tokens} tokens`
+    return backendError(
       'MAI_CONTEXT_OVERFLOW',
-      `The message and its instructions need ${must} tokens; ${model} has room for ${usableTokens}.`,
+      `The message and its instructions need ${need}; ${model} has room for ${this.#usable} tokens.`,
     )
   }
-  for (let share = 1; share > 0.1; share *= SHRINK) {
-    const prompt = await fit(request, tokens, options, pinned, must, usableTokens, share)
-    if (prompt.tokens <= usableTokens * EXACT_ABOVE && share === 1) return prompt
-    const exact = await request.exactCount(prompt.messages)
-    if (exact === undefined) return prompt
-    if (exact <= usableTokens) return { ...prompt, tokens: exact, exact: true }
-  }
-  throw backendError('MAI_CONTEXT_OVERFLOW', `This conversation cannot be fitted to the ${usableTokens} tokens of ${model}.`)
 }
 
-async function fit(
-  request: AssembleRequest,
-  tokens: TokenEstimator,
-  options: CompressionOptions,
-  pinned: string,
-  must: number,
-  usableTokens: number,
-  share: number,
-): Promise<AssembledPrompt> {
-  const { model } = request
-  const cost = (message: Message): number => tokens.message(model, toPrompt(message))
-  const whole = await collect(request, Math.max(0, usableTokens * options.condenseAt * share - must), cost)
-  const target = Math.max(0, usableTokens * options.condenseTo * share - must)
-  const recent = whole.whole ? whole : await collect(request, target * (1 - options.extractShare), cost)
-  const lines = recent.whole
-    ? []
-    : extracts(recent.older, Math.floor(target * options.extractShare), (line) => tokens.estimate(model, line))
-  const system = [pinned, lines.length > 0 ? [EXTRACTS_HEADER, ...lines].join('\n') : ''].filter((text) => text !== '').join('\n\n')
-  const messages = [
-    ...(system ? [{ role: 'system' as const, parts: [{ type: 'text' as const, text: system }] }] : []),
-    ...alternating([...recent.messages, request.message]),
-  ]
-  const estimated = messages.reduce((sum, message) => sum + tokens.message(model, message), 0) + tokens.estimate(model, request.partial)
-  const verbatimMessages = recent.messages.length + 1
-  return {
-    messages,
-    tokens: estimated,
-    exact: false,
-    usableTokens,
-    condensed: !recent.whole,
-    verbatimMessages,
-    totalMessages: recent.whole ? verbatimMessages : verbatimMessages + recent.older.length,
-  }
-}
-
-/** Newest messages that cost at most `budget`, read backwards only as far as needed, and some older ones. */
-async function collect(request: AssembleRequest, budget: number, cost: (message: Message) => number): Promise<Recent> {
-  const taken: Message[] = []
-  const older: Message[] = []
-  let before: number | undefined
-  let spent = 0
-  let full = false
-  while (older.length < EXTRACT_MESSAGES) {
-    const page = await request.history.page(PAGE, before)
-    for (const message of [...page].reverse()) {
-      if (!full && spent + cost(message) <= budget) {
-        spent += cost(message)
-        taken.push(message)
-      } else {
-        full = true
-        older.push(message)
-      }
-    }
-    const [first] = page
-    if (!first || page.length < PAGE) break
-    before = first.seq
-  }
-  // A tool's result without its call is rejected by templates: the pair goes together.
-  while (full && taken.at(-1)?.role === 'tool') older.unshift(...taken.splice(-1))
-  return { messages: taken.reverse(), older: older.reverse(), whole: !full }
-}
-
-/** Pinned and other sections by priority, each within its own limit, all within the budget. */
-function pinnedText(sections: readonly PromptSection[], budget: number, cost: (text: string) => number): string {
-  const kept: PromptSection[] = []
-  let spent = 0
-  for (const section of [...sections].sort((a, b) => b.priority - a.priority)) {
-    const tokens = cost(section.text)
-    const must = section.id === 'system'
-    if (!must && (tokens > section.maxTokens || spent + tokens > budget)) continue
-    spent += tokens
-    kept.push(section)
-  }
-  return sections
-    .filter((section) => kept.includes(section))
-    .map((section) => section.text)
-    .join('\n\n')
-}
-
-function toPrompt({ role, parts }: Message): PromptMessage {
-  return { role, parts: parts.filter((part) => part.type !== 'reasoning') }
-}
-
-/** Templates want user and assistant to alternate: neighbours of one role are joined. */
-function alternating(messages: readonly Message[]): PromptMessage[] {
-  const joined: PromptMessage[] = []
-  for (const message of messages.map(toPrompt)) {
-    if (promptText(message) === '' && !message.parts.some((part) => part.type === 'image')) continue
-    const last = joined.at(-1)
-    if (last && last.role === message.role && message.role !== 'tool') {
-      const parts: Part[] = [...last.parts, ...message.parts]
-      joined[joined.length - 1] = { role: last.role, parts }
-    } else joined.push(message)
-  }
-  // An answer whose question was dropped cannot stand first.
-  const first = joined.findIndex((message) => message.role === 'user')
-  return joined.slice(Math.max(0, first))
-}
+const EMPTY = { role: 'user' as const, parts: [] }

@@ -5,38 +5,100 @@
  */
 
 import { z } from 'zod'
-import { definePlugin, type PluginFactory } from '../../core/plugin.ts'
-import { assemble, type CompressionOptions } from './assemble.ts'
-import { TokenEstimator } from './tokens.ts'
+import '../../chat/events.ts'
+import type { AssembledPrompt, ContextAssembler } from '../../chat/context.ts'
+import { toErrorFact } from '../../core/errors.ts'
+import { definePlugin, type PluginContext, type PluginFactory } from '../../core/plugin.ts'
+import { type Assembly, assemble, type CompressionOptions } from './assemble.ts'
+import { Excerpts } from './excerpts.ts'
+import { KeptTails, KnownLengths } from './history.ts'
+import { Remembered } from './remembered.ts'
+import { type RatioMemory, type RawSize, TokenEstimator } from './tokens.ts'
 
 const share = z.number().min(0.05).max(0.95)
 /** Options of `compression()`: shares of the usable window. */
 export interface CompressionInput {
+  /** From here on, what a condensed prompt needs is prepared between turns; default 0.7. */
+  readonly prepareAt?: number | undefined
+  /** A prompt that would be longer is condensed; below, everything is there, unchanged; default 0.9. */
   readonly condenseAt?: number | undefined
+  /** What a condensed prompt aims at; default 0.5. */
   readonly condenseTo?: number | undefined
+  /** Share of a condensed prompt for excerpts of the old part, while no model has written a ledger; default 0.15. */
   readonly extractShare?: number | undefined
 }
 
 const options: z.ZodType<CompressionOptions, CompressionInput> = z.strictObject({
-  condenseAt: share.default(0.7),
+  prepareAt: share.default(0.7),
+  condenseAt: share.default(0.9),
   condenseTo: share.default(0.5),
-  extractShare: share.default(0.25),
+  extractShare: z.number().min(0).max(0.5).default(0.15),
 })
+
+/** Name of the learned figure: this model's tokens for each of o200k's. */
+const RATIO = 'tokensPerO200k'
 
 /** Answers the slot `context`. */
 export const compression: PluginFactory<typeof options> = definePlugin({
   name: 'compression',
   apiVersion: 1,
+  needs: ['store?'],
   provides: ['context'],
   options,
   setup(ctx, settings) {
-    const tokens = new TokenEstimator()
-    ctx.provide('context', {
-      assemble: (request) => assemble(request, tokens, settings),
-      estimateTokens: (model, text) => tokens.estimate(model, text),
-      observe: (model, prompt, reported) => {
-        if (!prompt.exact) tokens.learn(model, prompt.tokens, reported)
-      },
-    })
+    ctx.provide('context', assembler(ctx, settings))
   },
 })
+
+function assembler(ctx: PluginContext, settings: CompressionOptions): ContextAssembler {
+  const tokens = new TokenEstimator(ratioMemory(ctx))
+  const shared = {
+    options: settings,
+    tokens,
+    remembered: new Remembered(tokens),
+    lengths: new KnownLengths(),
+    tails: new KeptTails(),
+    excerpts: new Excerpts(tokens),
+  }
+  const sizes = new WeakMap<AssembledPrompt, RawSize>()
+  return {
+    async assemble(request) {
+      const assembly: Assembly = { ...shared, store: ctx.tryUse('store') }
+      const { prompt, size } = await assemble(request, assembly)
+      sizes.set(prompt, size)
+      const filled = prompt.tokens / prompt.usableTokens
+      // The tokenizer is what the first condensed prompt would wait for.
+      if (filled > settings.prepareAt && !tokens.loaded) setImmediate(() => void tokens.load())
+      return prompt
+    },
+    estimateTokens: (model, text) => tokens.estimate(model, text),
+    observe(model, prompt, reported) {
+      const size = sizes.get(prompt)
+      if (size && !prompt.exact) tokens.learn(model, size, reported)
+    },
+  }
+}
+
+/** What was learned stays with the store's figures of a model. Nothing depends on it. */
+function ratioMemory(ctx: PluginContext): RatioMemory {
+  const failed = (error: unknown): void => {
+    if (!ctx.signal.aborted)
+      ctx.emit('plugin.failed', { plugin: ctx.name, during: 'keeping what was learned of a tokenizer', error: toErrorFact(error) })
+  }
+  return {
+    async read(model) {
+      try {
+        return (await ctx.tryUse('store')?.figures(model))?.[RATIO]
+      } catch (error) {
+        failed(error)
+        return undefined
+      }
+    },
+    write(model, ratio) {
+      ctx
+        .tryUse('store')
+        ?.learn(model, { [RATIO]: ratio })
+        .catch(failed)
+    },
+  }
+}

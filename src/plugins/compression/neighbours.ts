@@ -20,7 +20,7 @@ const CUT = 4
 const kernels: Map<number, readonly number[]> = new Map()
 
 /** Reach of a turn in a stretch of so many turns: the distance at which its share falls to 1/e. */
-export function reachOf(stretch: number): number {
+function reachOf(stretch: number): number {
   // Tenths, so that few kernels are kept.
   return Math.round(Math.min(LONGEST, Math.max(SHORTEST, stretch * TALK_SHARE)) * 10) / 10
 }

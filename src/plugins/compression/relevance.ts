@@ -38,9 +38,9 @@ function once(analysis: Analysis, weights: ReadonlyMap<string, number>): Float64
   return withSittings(analysis, spread(analysis.turns, scores))
 }
 
-function addText({ turns, postings, meanLength, total, frequency }: Analysis, term: string, weight: number, scores: Float64Array): void {
+function addText({ turns, turnsWith, meanLength, total, frequency }: Analysis, term: string, weight: number, scores: Float64Array): void {
   const rare = weight * rarity(total, frequency(term)) * (K1 + 1)
-  for (const index of postings.get(term) ?? []) {
+  for (const index of turnsWith(term)) {
     const turn = turns[index]
     if (!turn) continue
     const count = (turn.counts.get(term) ?? 0) + (turn.speaker.has(term) ? SPEAKER : 0)
@@ -62,16 +62,14 @@ function withSittings({ turns, conversation }: Analysis, scores: Float64Array): 
   return scores.map((score, index) => score + SITTING * (best[turns[index]?.turn.session ?? 0] ?? 0))
 }
 
-function feedback(
-  { turns, total, frequency, postings }: Analysis,
-  scores: Float64Array,
-  known: ReadonlyMap<string, number>,
-): Map<string, number> {
+function feedback(analysis: Analysis, scores: Float64Array, known: ReadonlyMap<string, number>): Map<string, number> {
+  const { turns, total, frequency, turnsWith } = analysis
   const gains = new Map<string, number>()
   for (const index of best(scores, FEEDBACK_TURNS)) {
     const score = scores[index] ?? 0
     for (const [term, count] of turns[index]?.counts ?? []) {
-      if (known.has(term) || !isTelling(term) || (postings.get(term)?.length ?? 0) < 2) continue
+      // A term of one turn only leads nowhere else.
+      if (known.has(term) || !isTelling(term) || turnsWith(term).length < 2) continue
       const gain = score * (count / (count + 1)) * Math.log(Math.max(1, total / Math.max(1, frequency(term))))
       gains.set(term, (gains.get(term) ?? 0) + gain)
     }

@@ -67,7 +67,7 @@ export function isTelling(term: string): boolean {
 }
 
 /** A word of the index as a term. */
-export function stem(word: string): string {
+function stem(word: string): string {
   // Porter's rules are for English; other words stay as they are, as they do in the index.
   if (!ASCII_WORD.test(word)) return word
   const known = stems.get(word)

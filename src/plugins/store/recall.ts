@@ -8,20 +8,32 @@ import type { RecallQuery, RecallStore, Recollection } from '../../chat/recall.t
 import { MESSAGE_COLUMNS, type MessageRow, rowLimit, toMessage } from './conversations.ts'
 import type { Database } from './database.ts'
 import { indexMessages } from './indexing.ts'
-import { sessionNumber } from './search.ts'
+import { decode } from './json.ts'
 import { inBody, queryTerms } from './search-text.ts'
-import type { Connection } from './sqlite.ts'
+import { type Connection, plain } from './sqlite.ts'
 
 /** A word in so many messages of the session is common. Beyond, it is only counted. */
-const COMMON = 2000
+const COMMON = 1000
 /** Messages that passages are made of, at most: those with the rarest words. */
 const MAX_HITS = 1500
+/** A session that has most of the messages between its first and its last is looked up by this range, which is ten times as fast as by its mark. */
+const DENSE = 0.5
 /** Where no word is rare: messages that have all of them, the newest. */
 const MAX_COMMON_HITS = 50
 
 interface Hit {
   readonly seq: number
   readonly score: number
+}
+
+/** Where a session stands in the index. */
+interface Place {
+  readonly session: number
+  readonly total: number
+  /** `seq` of its first and last message. */
+  readonly first: number
+  readonly last: number
+  readonly dense: boolean
 }
 
 interface Range {
@@ -53,56 +65,79 @@ export function recall(database: Database, onIndexError: (error: unknown) => voi
 }
 
 function recollect(db: Connection, { sessionId, words, before, limit, around }: RecallQuery): Recollection {
-  const session = sessionNumber(db, sessionId)
-  const total = db.get<{ total: number }>('SELECT message_count AS total FROM sessions WHERE id = ?', [sessionId])?.total ?? 0
+  const place = placeOf(db, sessionId)
   const terms = queryTerms(words.join(' '))
-  if (session === undefined || terms.length === 0) return { passages: [], total, frequencies: new Map() }
-  const counted = terms.map((term) => ({ term, count: countUpTo(db, term, session) })).sort((a, b) => a.count - b.count)
+  if (!place || terms.length === 0) return { passages: [], total: place?.total ?? 0, frequencies: new Map() }
+  const { total } = place
+  const counted = terms.map((term) => ({ term, count: countUpTo(db, term, place) })).sort((a, b) => a.count - b.count)
   // Quotes are syntax, the blank between two signs is how they are indexed.
   const frequencies = new Map(counted.map(({ term, count }) => [term.replace(/["\s]/g, ''), count]))
-  const found = hits(db, session, total, counted)
+  const found = hits(db, place, counted)
   const ranges = rangesOf(
     found.filter(({ seq }) => seq < before),
     limit,
     around,
   )
-  const passages = ranges.map((range) => read(db, session, range, before)).filter((messages) => messages.length > 0)
+  const passages = ranges.map((range) => read(db, place.session, range, before)).filter((messages) => messages.length > 0)
   return { passages, total, frequencies }
 }
 
-function countUpTo(db: Connection, term: string, session: number): number {
-  const sql = 'SELECT count(*) AS count FROM (SELECT 1 FROM messages_fts WHERE messages_fts MATCH ? LIMIT ?)'
-  return db.get<{ count: number }>(sql, [inBody(term, session), COMMON])?.count ?? 0
+function placeOf(db: Connection, sessionId: string): Place | undefined {
+  const found = db.get<Omit<Place, 'dense'>>(
+    `SELECT num AS session, message_count AS total,
+       coalesce((SELECT min(seq) FROM messages WHERE session = num), 0) AS first,
+       coalesce((SELECT max(seq) FROM messages WHERE session = num), 0) AS last
+     FROM sessions WHERE id = ?`,
+    [sessionId],
+  )
+  return found && { ...found, dense: found.total >= DENSE * (found.last - found.first + 1) }
+}
+
+/** A condition on the index, with its values. */
+function match(
+  terms: string,
+  { session, first, last, dense }: Place,
+): { readonly sql: string; readonly values: readonly (string | number)[] } {
+  return dense
+    ? { sql: 'messages_fts MATCH ? AND rowid BETWEEN ? AND ?', values: [inBody(terms), first, last] }
+    : { sql: 'messages_fts MATCH ?', values: [inBody(terms, session)] }
+}
+
+function countUpTo(db: Connection, term: string, place: Place): number {
+  const { sql, values } = match(term, place)
+  return (
+    db.get<{ count: number }>(`SELECT count(*) AS count FROM (SELECT 1 FROM messages_fts WHERE ${sql} LIMIT ?)`, [...values, COMMON])
+      ?.count ?? 0
+  )
+}
+
+/** One row for all: a row costs more than a hit. */
+function seqsOf(db: Connection, terms: string, place: Place, newest: number): number[] {
+  const { sql, values } = match(terms, place)
+  const { seqs } = db.get<{ seqs: string | null }>(
+    `SELECT group_concat(seq) AS seqs FROM (SELECT rowid AS seq FROM messages_fts WHERE ${sql} ORDER BY rowid DESC LIMIT ?)`,
+    [...values, newest],
+  ) ?? { seqs: null }
+  return seqs === null ? [] : String(seqs).split(',').map(Number)
 }
 
 /**
  * Messages with the rarer terms, by how rare these are. SQLite's own ranking is not asked: it counts each term through
  * the whole index, the session's mark among them.
  */
-function hits(
-  db: Connection,
-  session: number,
-  total: number,
-  counted: readonly { readonly term: string; readonly count: number }[],
-): Hit[] {
+function hits(db: Connection, place: Place, counted: readonly { readonly term: string; readonly count: number }[]): Hit[] {
   const scores = new Map<number, number>()
   let left = MAX_HITS
   for (const { term, count } of counted) {
     if (count === 0) continue
     if (count >= COMMON || count > left) break
     left -= count
-    const rarity = Math.log(1 + total / count)
-    for (const { seq } of db.all<{ seq: number }>('SELECT rowid AS seq FROM messages_fts WHERE messages_fts MATCH ?', [
-      inBody(term, session),
-    ])) {
-      scores.set(seq, (scores.get(seq) ?? 0) + rarity)
-    }
+    const rarity = Math.log(1 + place.total / count)
+    for (const seq of seqsOf(db, term, place, COMMON)) scores.set(seq, (scores.get(seq) ?? 0) + rarity)
   }
   if (scores.size === 0) {
     const all = counted.filter(({ count }) => count > 0).map(({ term }) => term)
-    if (all.length === 0) return []
-    const sql = 'SELECT rowid AS seq FROM messages_fts WHERE messages_fts MATCH ? ORDER BY rowid DESC LIMIT ?'
-    return db.all<{ seq: number }>(sql, [inBody(all.join(' AND '), session), MAX_COMMON_HITS]).map(({ seq }) => ({ seq, score: 1 }))
+    for (const seq of all.length > 0 ? seqsOf(db, all.join(' AND '), place, MAX_COMMON_HITS) : []) scores.set(seq, 1)
   }
   return [...scores].map(([seq, score]) => ({ seq, score }))
 }
@@ -136,12 +171,16 @@ function rangesOf(found: readonly Hit[], limit: number, around: number): Range[]
   return ranges.sort((a, b) => a.from - b.from)
 }
 
+/** One row for all: the engine hands rows over one by one, which costs more than reading them. */
 function read(db: Connection, session: number, { from, to }: Range, before: number): Message[] {
-  return db
-    .all<MessageRow>(
-      `SELECT ${MESSAGE_COLUMNS} FROM messages m JOIN sessions s ON s.num = m.session
-       WHERE m.session = ? AND m.seq BETWEEN ? AND ? ORDER BY m.seq`,
-      [session, from, Math.min(to, before - 1)],
-    )
-    .map(toMessage)
+  const { rows } = db.get<{ rows: string }>(
+    `SELECT json_group_array(json_array(seq, id, sessionId, turnId, role, time, complete, parts)) AS rows FROM (
+       SELECT ${MESSAGE_COLUMNS} FROM messages m JOIN sessions s ON s.num = m.session
+       WHERE m.session = ? AND m.seq BETWEEN ? AND ? ORDER BY m.seq)`,
+    [session, from, Math.min(to, before - 1)],
+  ) ?? { rows: '[]' }
+  type Row = [number, string, string, string, MessageRow['role'], number, number, string]
+  return decode<Row[]>(rows).map(([seq, id, sessionId, turnId, role, time, complete, parts]) =>
+    toMessage({ seq, id: plain(id), sessionId: plain(sessionId), turnId: plain(turnId), role, time, complete, parts }),
+  )
 }

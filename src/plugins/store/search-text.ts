@@ -9,8 +9,8 @@ import type { Part } from '../../chat/message.ts'
 const IDEOGRAPH = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/gu
 const WORD = /[\p{L}\p{N}\p{M}]+/gu
 const IDEOGRAPH_RUN = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]+|[^\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]+/gu
-// biome-ignore lint/suspicious/noControlCharactersInRegex: NUL would cut the text off
-const UNINDEXABLE = /\u0000|\p{Surrogate}/gu
+/** What is no word here is none in the index either: SQLite's own idea of a letter is that of an older Unicode. */
+const NO_WORD = /[^\p{L}\p{N}\p{M}]+/gu
 
 /** More words cost time and find little more; the longest say most. */
 const MAX_TERMS = 16
@@ -28,7 +28,7 @@ export function indexText(parts: readonly Part[]): string {
         return []
     }
   })
-  return texts.join('\n').replace(UNINDEXABLE, ' ').replace(IDEOGRAPH, ' $& ')
+  return texts.join('\n').replace(NO_WORD, ' ').replace(IDEOGRAPH, ' $& ')
 }
 
 /** Stands in the index for a session. */

@@ -71,6 +71,6 @@ function ranked(db: Connection, match: string, session: number | undefined, limi
   )
 }
 
-export function sessionNumber(db: Connection, id: string): number | undefined {
+function sessionNumber(db: Connection, id: string): number | undefined {
   return db.get<{ num: number }>('SELECT num FROM sessions WHERE id = ?', [id])?.num
 }

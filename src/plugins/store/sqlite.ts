@@ -175,6 +175,11 @@ function bound(values: readonly unknown[]): Bindable[] {
 function restore(row: Record<string, unknown>): void {
   for (const column in row) {
     const value = row[column]
-    if (typeof value === 'string' && value.startsWith(ESCAPE)) row[column] = JSON.parse(value.slice(1))
+    if (typeof value === 'string' && value.startsWith(ESCAPE)) row[column] = plain(value)
   }
+}
+
+/** Text as it was bound; for text that SQLite has put into JSON, where rows are not restored. */
+export function plain(stored: string): string {
+  return stored.startsWith(ESCAPE) ? (JSON.parse(stored.slice(1)) as string) : stored
 }

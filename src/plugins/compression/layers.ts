@@ -1,0 +1,84 @@
+/**
+ * Puts the layers of a prompt together, in their order.
+ *
+ * @module
+ */
+import type { PromptMessage } from '../../chat/backend.ts'
+import type { Message } from '../../chat/message.ts'
+import { type Frame, joined } from './frame.ts'
+import type { Candidates } from './recall.ts'
+import { promptText } from './tokens.ts'
+import { alternating, toPrompt, type Unit } from './units.ts'
+
+const RECALL_HEADER = 'From earlier in this conversation, word for word:'
+const MESSAGE_HEADER = 'Now:'
+const SPEAKERS: Readonly<Record<Message['role'], string>> = { user: 'User', assistant: 'Assistant', tool: 'Tool', system: 'System' }
+/** o200k tokens of a line's speaker, its break and a gap before it, of a date, and of both headers; not less than they are. */
+const LINE_TOKENS = 6
+export const DATE_TOKENS = 16
+export const HEADERS_TOKENS = 24
+
+/** What is quoted from earlier. */
+export interface Quoted {
+  readonly text: string
+  /** o200k tokens, at most. */
+  readonly raw: number
+  readonly messages: number
+}
+
+/** The conversation's part of a prompt. */
+export interface Chosen {
+  /** The newest, without a gap up to the message. */
+  readonly recent: readonly Unit[]
+  readonly quoted: Quoted | undefined
+}
+
+/** The same with excerpts of what lies between; empty where there are none. */
+export interface Conversed extends Chosen {
+  readonly excerpts: string
+}
+
+/** Splits kept units (indices, ascending) into those that stand as messages and those that are quoted before the newest one. */
+export function split({ units, dates, analysis }: Candidates, kept: readonly number[], raw: (message: Message) => number): Chosen {
+  let first = kept.length
+  while (first > 0 && kept[first - 1] === units.length - (kept.length - first) - 1) first--
+  // A conversation begins with its user.
+  while (first < kept.length && units[kept[first] ?? 0]?.messages[0]?.role === 'assistant') first++
+  const recent = kept.slice(first).flatMap((index) => units[index] ?? [])
+  if (first === 0) return { recent, quoted: undefined }
+
+  const lines: string[] = []
+  let [day, last]: [string | undefined, number] = [undefined, -1]
+  let [tokens, count] = [HEADERS_TOKENS, 0]
+  for (const index of kept.slice(0, first)) {
+    if (dates[index] !== day) {
+      lines.push(dates[index] ?? '')
+      tokens += DATE_TOKENS
+    } else if (index !== last + 1 || analysis.turns[index]?.from === index) lines.push('…')
+    ;[day, last] = [dates[index], index]
+    for (const message of units[index]?.messages ?? []) {
+      lines.push(`${SPEAKERS[message.role]}: ${promptText(toPrompt(message)).trim()}`)
+      tokens += raw(message) + LINE_TOKENS
+      count++
+    }
+  }
+  return { recent, quoted: { text: lines.filter((line) => line !== '').join('\n'), raw: tokens, messages: count } }
+}
+
+/**
+ * Pinned and ledger, excerpts, recent, recall right before the message, the message. What models and tools wrote is quoted
+ * in the user's place, never in the system's.
+ */
+export function layered(frame: Frame, { recent, quoted, excerpts }: Conversed, message: Message): PromptMessage[] {
+  const head = joined([frame.pinned, frame.ledger])
+  const before = joined([frame.recall, quoted ? `${RECALL_HEADER}\n${quoted.text}` : ''])
+  const preface: PromptMessage[] = before === '' ? [] : [userText(`${before}\n\n${MESSAGE_HEADER}`)]
+  const past = recent.flatMap(({ messages }) => messages.map(toPrompt))
+  const system: PromptMessage[] = head === '' ? [] : [{ role: 'system', parts: [{ type: 'text', text: head }] }]
+  const old = excerpts === '' ? [] : [userText(excerpts)]
+  return [...system, ...alternating([...old, ...past, ...preface, toPrompt(message)])]
+}
+
+function userText(text: string): PromptMessage {
+  return { role: 'user', parts: [{ type: 'text', text }] }
+}
