@@ -19,8 +19,8 @@ let models: string
 beforeAll(async () => {
   models = await fs.mkdtemp(path.join(await fs.realpath(os.tmpdir()), 'mai-chaos-models-'))
   await Promise.all(
-    [1, 2, 3, 4].map((n) =>
-      writeRecitingModel(path.join(models, `m${n}.gguf`), { text: CANON, sizeBytes: 6_000_000 + n * 1_000_000, layers: n }),
+    [1, 2, 3].map((n) =>
+      writeRecitingModel(path.join(models, `m${n}.gguf`), { text: CANON, sizeBytes: 2_000_000 + n * 500_000, layers: n }),
     ),
   )
 })
