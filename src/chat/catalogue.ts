@@ -93,7 +93,11 @@ export class Catalogue {
 
   /** Makes sure that the backends have been asked. @throws MaiError `MAI_NOTHING_SERVES` when there is no model at all */
   async ensure(): Promise<void> {
-    if (!this.#fresh || this.#models.size === 0) await this.refresh()
+    if (this.#fresh && this.#models.size > 0) return
+    const joined = this.#refreshing !== undefined
+    await this.refresh()
+    // A question that was under way already may be older than the server.
+    if (joined && this.#models.size === 0) await this.refresh()
     if (this.#models.size === 0) throw this.nothing()
   }
 

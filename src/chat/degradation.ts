@@ -45,7 +45,7 @@ export function minimalDecision(candidates: readonly Candidate[], needs: Needs):
 
 /** What would help when not even that fits. @param loaded models that are in memory and not Mai's to unload */
 export function memoryCure(needBytes: number, freeBytes: number, loaded: readonly ModelKey[]): string {
-  const missing = `${(Math.max(1e8, needBytes - freeBytes) / 1e9).toFixed(1)} GB`
+  const missing = needBytes > freeBytes ? `about ${((needBytes - freeBytes) / 1e9).toFixed(1)} GB of memory` : 'memory'
   const unload = loaded.length > 0 ? `, unload ${loaded.join(', ')} (mai models unload)` : ''
-  return `Free about ${missing} of memory: close other programs${unload}, or fetch a smaller model.`
+  return `Free ${missing}: close other programs${unload}, or fetch a smaller model.`
 }

@@ -113,7 +113,11 @@ export class Journal {
 
   /** Starts from the newest snapshot and folds what came after it, from all runs. */
   async #open(): Promise<void> {
-    this.#state = this.#policy.initial()
+    this.#state = this.#asking(
+      'initial',
+      () => this.#policy.initial(),
+      () => undefined,
+    )
     let through = 0
     let from = 0
     try {

@@ -19,8 +19,6 @@ export interface ResidentState {
   readonly holds: number
   /** Mai loaded it, nobody asked to keep it, and no other process uses it. */
   readonly evictable: boolean
-  /** Somebody waits already for it to become idle. */
-  readonly draining: boolean
   /** Epoch ms. */
   readonly lastUsed: number
 }
@@ -41,6 +39,14 @@ export interface Demand {
   readonly needBytes: number
   /** Nobody waits for it: it evicts nothing and leaves the headroom free. */
   readonly background: boolean
+}
+
+/** Who else waits. */
+export interface Waiting {
+  /** Models that others wait for. */
+  readonly awaited: ReadonlySet<ModelKey>
+  /** Instances that are waited for to become idle already. */
+  readonly draining: ReadonlySet<string>
 }
 
 /** What to do next. */
@@ -70,9 +76,8 @@ export function roomOf({ memory, gpus }: ResourceSample, ownBytes: number): Room
  * The next step towards a demand. What is impossible evicts nothing; what fits evicts nothing; otherwise the least
  * recently used go, those that somebody waits for last, and no more than needed. Where idle models are not enough,
  * busy ones are waited for if that makes it fit; if nothing does, the load is tried all the same, as predictions err.
- * @param awaited models that others wait for
  */
-export function planStep(demand: Demand, residents: readonly ResidentState[], room: Room, awaited: ReadonlySet<ModelKey>): Step {
+export function planStep(demand: Demand, residents: readonly ResidentState[], room: Room, { awaited, draining }: Waiting): Step {
   const { needBytes, model } = demand
   if (needBytes > room.capacityBytes) return { do: 'refuse', missingBytes: needBytes - room.capacityBytes }
   if (demand.background) {
@@ -82,7 +87,9 @@ export function planStep(demand: Demand, residents: readonly ResidentState[], ro
     .filter((resident) => resident.evictable)
     .sort(
       (a, b) =>
-        Number(b.draining) - Number(a.draining) || Number(awaited.has(a.model)) - Number(awaited.has(b.model)) || a.lastUsed - b.lastUsed,
+        Number(draining.has(b.instanceId)) - Number(draining.has(a.instanceId)) ||
+        Number(awaited.has(a.model)) - Number(awaited.has(b.model)) ||
+        a.lastUsed - b.lastUsed,
     )
   const idle = order.filter((resident) => resident.holds === 0)
   // A window of it that is too small serves nobody once the larger one is there.

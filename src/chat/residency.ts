@@ -6,18 +6,13 @@
  *
  * @module
  */
-import { toErrorFact } from '../core/errors.ts'
-import type { PluginContext } from '../core/plugin.ts'
-import type { Catalogue } from './catalogue.ts'
-import { type Clock, pause } from './clock.ts'
+import { pause } from './clock.ts'
 import { chatErrors, traitsOf } from './failure.ts'
-import { Leases } from './leases.ts'
-import { loadModel, unloadInstance } from './load.ts'
+import { loadModel } from './load.ts'
 import type { LoadedInstance, LoadSettings, ModelInfo, ModelKey } from './model.ts'
-import { type Demand, planStep, type ResidentState, type Room, roomOf } from './residency-plan.ts'
-import type { ResourceSample } from './resources.ts'
+import { type Demand, planStep, type ResidentState, type Room } from './residency-plan.ts'
+import { type Hold, type ResidencyParts, type Resident, Residents } from './residents.ts'
 import { servingInstance } from './situation.ts'
-import type { Store } from './store.ts'
 
 /** How often to look whether an unload gave its memory back, and for how long, in ms. */
 const RETURN_POLL_MS = 250
@@ -35,38 +30,6 @@ export interface Wanted {
   readonly background?: boolean
   readonly signal: AbortSignal
   readonly onProgress?: (fraction: number) => void
-}
-
-/** A claim on an instance while an answer is in flight. */
-export interface Hold {
-  readonly instance: LoadedInstance
-  /** Time the load took, in ms; 0 when it was loaded already. */
-  readonly loadMs: number
-  release(): void
-}
-
-/** What residency works with. */
-export interface ResidencyParts {
-  readonly catalogue: Pick<Catalogue, 'find' | 'note' | 'invalidate' | 'backendOf'>
-  readonly store: Pick<Store, 'putLease' | 'dropLease' | 'leases'>
-  readonly emit: PluginContext['emit']
-  readonly resources: () => ResourceSample
-  /** Memory that a model takes with a window, in bytes. */
-  readonly needBytes: (model: ModelInfo, contextLength: number) => number
-  /** Longest load without progress, in ms. */
-  readonly loadIdleMs: number
-  readonly clock: Clock
-}
-
-interface Resident {
-  readonly instance: LoadedInstance
-  readonly owned: boolean
-  readonly bytes: number
-  /** Other processes can see that it is used here. */
-  leased: boolean
-  holds: number
-  kept: boolean
-  lastUsed: number
 }
 
 /** Somebody who waits for a model. */
@@ -93,13 +56,10 @@ interface Loading {
 
 const NONE: ReadonlySet<string> = new Set()
 
-/** The instances this process knows and uses. */
+/** Plans and makes all loads and unloads of this process. */
 export class Residency {
   readonly #parts: ResidencyParts
-  readonly #leases: Leases
-  readonly #residents: Map<string, Resident> = new Map()
-  /** Instances that Mai loaded behind a line that broke. */
-  readonly #outOfSight: Set<string> = new Set()
+  readonly #residents: Residents
   #queue: (Claim | Task)[] = []
   /** Instances that somebody waits for to become idle: nobody new may join. */
   #draining: ReadonlySet<string> = NONE
@@ -113,18 +73,17 @@ export class Residency {
 
   constructor(parts: ResidencyParts) {
     this.#parts = parts
-    this.#leases = new Leases(parts.store, parts.emit, () => parts.clock.now())
+    this.#residents = new Residents(parts, () => this.#changed())
   }
 
   /** Instances that may be unloaded to make room. */
   unloadable(): ReadonlySet<string> {
-    return new Set([...this.#residents.values()].filter(isIdle).map((r) => r.instance.instanceId))
+    return this.#residents.idle()
   }
 
   /** Memory for models as things are now. */
   room(): Room {
-    const own = [...this.#residents.values()].reduce((sum, { bytes }) => sum + bytes, 0)
-    return roomOf(this.#parts.resources(), own)
+    return this.#residents.room()
   }
 
   /**
@@ -136,20 +95,21 @@ export class Residency {
     if (this.#closed) return Promise.reject(chatErrors.closed())
     // Nothing to load: no need to wait behind somebody else's load.
     const present = this.#present(wanted)
-    if (present) return this.#hold(present, 0)
+    if (present) return this.#residents.hold(present, 0)
     return new Promise((resolve, reject) => {
       const leave = (): void => this.#leave(claim, wanted.signal.reason)
-      const settle = (act: () => void): void => {
-        if (claim.settled) return
+      const settle = (): boolean => {
+        if (claim.settled) return false
         claim.settled = true
         wanted.signal.removeEventListener('abort', leave)
-        act()
+        return true
       }
       const claim: Claim = {
         wanted,
         settled: false,
-        resolve: (hold) => settle(() => resolve(hold)),
-        reject: (error) => settle(() => reject(error)),
+        // Who has left meanwhile must not keep it.
+        resolve: (hold) => (settle() ? resolve(hold) : hold.release()),
+        reject: (error) => void (settle() && reject(error)),
       }
       wanted.signal.addEventListener('abort', leave, { once: true })
       this.#enter(claim)
@@ -164,46 +124,30 @@ export class Residency {
 
   /** Unloads what Mai loaded and nobody needs, except `survivor`. */
   tidy(survivor: ModelKey | undefined, reason: string): Promise<void> {
-    return this.#do(undefined, () => this.#evictIdle(survivor, reason))
+    return this.#do(undefined, () => this.#residents.evictIdle(survivor, reason))
   }
 
   /** After a change of model: lets go of what others loaded, and where memory is short unloads what is not needed. */
   trim(survivor: ModelKey | undefined, reason: string): Promise<void> {
     return this.#do(undefined, async () => {
-      for (const { instance, owned, holds } of [...this.#residents.values()]) {
-        if (owned || holds > 0 || instance.model === survivor) continue
-        this.#residents.delete(instance.instanceId)
-        await this.#leases.drop(instance)
-      }
-      if (this.room().spareBytes < 0) await this.#evictIdle(survivor, reason)
+      await this.#residents.forgetUnused(survivor)
+      if (this.room().spareBytes < 0) await this.#residents.evictIdle(survivor, reason)
     })
   }
 
   /** Unloads an instance because a person asked, whoever loaded it; waits for an answer in flight. */
   unload(instance: LoadedInstance, reason: string): Promise<void> {
-    return this.#do(instance.instanceId, () => this.#unload(instance, reason))
+    return this.#do(instance.instanceId, () => this.#residents.unload(instance, reason))
   }
 
   /** Unloads an instance that Mai loaded, unless somebody uses it. */
   release(instance: LoadedInstance, reason: string): Promise<void> {
-    return this.#do(undefined, async () => {
-      const own = this.#states(NONE).some((r) => r.instanceId === instance.instanceId && r.evictable)
-      if (own) await this.#evict(instance.instanceId, reason)
-    })
+    return this.#do(undefined, async () => void (await this.#residents.evict(instance.instanceId, reason)))
   }
 
   /** Forgets an instance that turned out to be gone. */
   lost(instance: LoadedInstance, reason: string): void {
-    const resident = this.#residents.get(instance.instanceId)
-    if (!resident) return
-    this.#residents.delete(instance.instanceId)
-    // A line that broke says nothing of the model: seen again, it is still ours to unload.
-    if (resident.owned && reason === 'backend-lost') this.#outOfSight.add(instance.instanceId)
-    this.#parts.catalogue.note(instance, false)
-    this.#parts.catalogue.invalidate()
-    this.#parts.emit('model.unloaded', { model: instance.model, reason })
-    void this.#leases.drop(instance)
-    this.#changed()
+    this.#residents.lost(instance, reason)
   }
 
   /** Ends what waits, and leases; with `unloadOwned` also what Mai loaded. */
@@ -216,8 +160,8 @@ export class Residency {
     this.#loading?.stop.abort(closed)
     this.#changed()
     await this.#loop
-    if (unloadOwned) await this.#evictIdle(undefined, 'shutdown')
-    await this.#leases.close()
+    if (unloadOwned) await this.#residents.evictIdle(undefined, 'shutdown')
+    await this.#residents.close()
   }
 
   #enter(claim: Claim): void {
@@ -237,7 +181,7 @@ export class Residency {
 
   #leave(claim: Claim, reason: unknown): void {
     claim.reject(reason)
-    this.#queue = this.#queue.filter((other) => other !== claim)
+    this.#dequeue(claim)
     const loading = this.#loading
     if (loading?.claims.delete(claim) && loading.claims.size === 0) loading.stop.abort(reason)
     this.#changed()
@@ -249,6 +193,10 @@ export class Residency {
       this.#queue.push({ drain, run: () => work().then(resolve, reject), reject })
       this.#changed()
     })
+  }
+
+  #dequeue(entry: Claim | Task): void {
+    this.#queue = this.#queue.filter((other) => other !== entry)
   }
 
   /** Something may be possible now that was not before. */
@@ -264,14 +212,14 @@ export class Residency {
     // Callers finish what they are doing first: requests made together are seen together.
     await undefined
     for (;;) {
-      this.#forgetVanished()
+      this.#residents.forgetVanished()
       this.#serve()
       const seen = this.#changes
       const next = this.#next()
       this.#drained = this.#draining
       this.#draining = NONE
       if (!next) return
-      const drain = 'wanted' in next ? await this.#advance(next) : await this.#perform(next)
+      const drain = await this.#step(next)
       if (drain.length === 0) continue
       this.#draining = new Set(drain)
       if (this.#changes === seen)
@@ -281,77 +229,82 @@ export class Residency {
     }
   }
 
-  /** What the engine let go of by itself is no longer here. */
-  #forgetVanished(): void {
-    for (const { instance, holds } of [...this.#residents.values()]) {
-      const model = this.#parts.catalogue.find(instance.model)
-      if (holds > 0 || !model || model.instances.some(({ instanceId }) => instanceId === instance.instanceId)) continue
-      this.#residents.delete(instance.instanceId)
-      void this.#leases.drop(instance)
-    }
-  }
-
   /** Who waits longest; whoever nobody waits for comes last. */
   #next(): Claim | Task | undefined {
-    return this.#queue.find((entry) => !('wanted' in entry && entry.wanted.background)) ?? this.#queue[0]
+    return this.#queue.find((entry) => !isBackground(entry)) ?? this.#queue[0]
   }
 
   /** Gives what is loaded to all who wait for it. */
   #serve(): void {
     this.#queue = this.#queue.filter((entry) => {
-      if (!('wanted' in entry)) return true
+      if (!isClaim(entry)) return true
       const present = entry.settled ? undefined : this.#present(entry.wanted)
-      if (present) void this.#hold(present, 0).then(entry.resolve)
+      if (present) void this.#residents.hold(present, 0).then(entry.resolve)
       return !present && !entry.settled
     })
   }
 
   /** @returns who must become idle first */
+  async #step(entry: Claim | Task): Promise<readonly string[]> {
+    try {
+      return await (isClaim(entry) ? this.#advance(entry) : this.#perform(entry))
+    } catch (error) {
+      this.#dequeue(entry)
+      entry.reject(error)
+      return []
+    }
+  }
+
   async #perform(task: Task): Promise<readonly string[]> {
-    const busy = task.drain !== undefined && (this.#residents.get(task.drain)?.holds ?? 0) > 0
-    if (busy && task.drain !== undefined) return [task.drain]
-    this.#queue = this.#queue.filter((other) => other !== task)
+    const busy = task.drain === undefined ? undefined : this.#residents.get(task.drain)
+    if (busy && busy.holds > 0) return [busy.instance.instanceId]
+    this.#dequeue(task)
     await task.run()
     return []
   }
 
-  /** One step towards the claim. @returns who must become idle first */
   async #advance(claim: Claim): Promise<readonly string[]> {
-    const { model, settings, background = false } = claim.wanted
+    const { model, background = false } = claim.wanted
     const demand: Demand = { model: model.key, needBytes: this.#needOf(claim.wanted), background }
-    const awaited = new Set(this.#queue.flatMap((entry) => ('wanted' in entry ? [entry.wanted.model.key] : [])))
-    let step = planStep(demand, this.#states(NONE), this.room(), awaited)
+    const awaited = new Set(this.#queue.flatMap((entry) => (isClaim(entry) ? [entry.wanted.model.key] : [])))
+    const plan = (foreign: ReadonlySet<string>): ReturnType<typeof planStep> =>
+      planStep(demand, this.#residents.states(foreign), this.room(), { awaited, draining: this.#drained })
+    let step = plan(NONE)
     if (step.do === 'wait' || (step.do === 'load' && step.evict.length > 0)) {
-      const foreign = await this.#leases.elsewhere()
-      // A store that cannot say who uses what must not lead to an unload under somebody's answer.
-      step = planStep(demand, this.#states(foreign ?? new Set(this.#residents.keys())), this.room(), awaited)
+      const foreign = await this.#residents.foreign()
       if (claim.settled) return []
+      step = plan(foreign)
     }
     if (step.do === 'wait') return step.drain
-    if (step.do === 'refuse') {
-      this.#queue = this.#queue.filter((other) => other !== claim)
-      claim.reject(chatErrors.doesNotFit(model.key, demand.needBytes, background ? this.room().spareBytes : this.room().capacityBytes))
+    if (step.do === 'load') {
+      await this.#swap(claim, step.evict, demand.needBytes)
       return []
     }
+    const { spareBytes, capacityBytes } = this.room()
+    throw chatErrors.doesNotFit(model.key, demand.needBytes, background ? spareBytes : capacityBytes)
+  }
+
+  /** Loads for the claim and all that a load with this window serves. */
+  async #swap(claim: Claim, evict: readonly string[], needBytes: number): Promise<void> {
+    const { model, settings } = claim.wanted
     const contextLength = settings.contextLength ?? model.maxContextLength
     const joins = (entry: Claim | Task): entry is Claim =>
-      'wanted' in entry && entry.wanted.model.key === model.key && entry.wanted.contextTokens <= contextLength
-    const loading = { model: model.key, contextLength, claims: new Set(this.#queue.filter(joins)), stop: new AbortController() }
-    this.#queue = this.#queue.filter((entry) => !joins(entry))
+      isClaim(entry) && entry.wanted.model.key === model.key && entry.wanted.contextTokens <= contextLength
+    const loading = { model: model.key, contextLength, claims: new Set([claim, ...this.#queue.filter(joins)]), stop: new AbortController() }
+    this.#queue = this.#queue.filter((entry) => entry !== claim && !joins(entry))
     this.#loading = loading
     try {
-      await this.#makeRoom(step.evict, demand.needBytes, 'make room', loading.stop.signal)
+      await this.#makeRoom(evict, needBytes, loading.stop.signal)
       const began = performance.now()
       const instance = await this.#load(claim.wanted, loading)
-      const resident = this.#know(instance, true)
-      for (const waiting of loading.claims)
-        void this.#hold(resident, waiting === claim ? performance.now() - began : 0).then(waiting.resolve)
+      const loadMs = performance.now() - began
+      const resident = this.#residents.know(instance, true)
+      for (const waiting of loading.claims) void this.#residents.hold(resident, waiting === claim ? loadMs : 0).then(waiting.resolve)
     } catch (error) {
       for (const waiting of loading.claims) waiting.reject(error)
     } finally {
       this.#loading = undefined
     }
-    return []
   }
 
   /** A refusal for memory while idle models still hold some of it costs them, once: predictions err. */
@@ -359,12 +312,15 @@ export class Residency {
     try {
       return await this.#loadOnce(wanted, loading)
     } catch (error) {
-      const idle = this.#states((await this.#leases.elsewhere()) ?? new Set(this.#residents.keys())).filter(
-        (r) => r.evictable && r.holds === 0,
+      const { signal } = loading.stop
+      if (!traitsOf(error).memory || wanted.background || signal.aborted) throw error
+      const idle = this.#residents.states(await this.#residents.foreign()).filter(isIdle)
+      if (idle.length === 0) throw error
+      await this.#makeRoom(
+        idle.map(({ instanceId }) => instanceId),
+        this.#needOf(wanted),
+        signal,
       )
-      if (!traitsOf(error).memory || wanted.background || idle.length === 0 || loading.stop.signal.aborted) throw error
-      const evict = idle.map(({ instanceId }) => instanceId)
-      await this.#makeRoom(evict, this.#needOf(wanted), 'make room', loading.stop.signal)
       return this.#loadOnce(wanted, loading)
     }
   }
@@ -388,71 +344,14 @@ export class Residency {
     return instance
   }
 
-  #needOf({ model, settings }: Wanted): number {
-    if (model.remote || !this.#parts.catalogue.backendOf(model).abilities.loads) return 0
-    return this.#parts.needBytes(model, settings.contextLength ?? model.maxContextLength)
-  }
-
-  /** @param foreign instances that other processes use */
-  #states(foreign: ReadonlySet<string>): ResidentState[] {
-    return [...this.#residents.values()].map(({ instance: { instanceId, model }, owned, kept, bytes, holds, lastUsed }) => ({
-      instanceId,
-      model,
-      bytes,
-      holds,
-      lastUsed,
-      evictable: owned && !kept && !foreign.has(instanceId),
-      draining: this.#drained.has(instanceId),
-    }))
-  }
-
-  #present({ model, contextTokens }: Wanted): Resident | undefined {
-    const instance = servingInstance(this.#parts.catalogue.find(model.key) ?? model, contextTokens)
-    if (!instance || this.#draining.has(instance.instanceId)) return undefined
-    return this.#residents.get(instance.instanceId) ?? this.#know(instance, this.#outOfSight.delete(instance.instanceId))
-  }
-
-  #know(instance: LoadedInstance, owned: boolean): Resident {
-    const model = this.#parts.catalogue.find(instance.model)
-    const bytes = model && !model.remote ? this.#parts.needBytes(model, instance.contextLength) : 0
-    const resident: Resident = { instance, owned, bytes, leased: owned, holds: 0, kept: false, lastUsed: this.#parts.clock.now() }
-    this.#residents.set(instance.instanceId, resident)
-    if (owned) void this.#leases.take(resident)
-    return resident
-  }
-
-  /** Held at once; what another process may unload is used only after it can see the lease. */
-  async #hold(resident: Resident, loadMs: number): Promise<Hold> {
-    resident.holds++
-    resident.lastUsed = this.#parts.clock.now()
-    let held = true
-    const release = (): void => {
-      if (!held) return
-      held = false
-      resident.holds--
-      resident.lastUsed = this.#parts.clock.now()
-      this.#changed()
-    }
-    if (!resident.leased) {
-      resident.leased = true
-      await this.#leases.take(resident)
-    }
-    return { instance: resident.instance, loadMs, release }
-  }
-
-  async #evictIdle(survivor: ModelKey | undefined, reason: string): Promise<void> {
-    const idle = this.#states(NONE).filter((r) => r.evictable && r.holds === 0 && r.model !== survivor)
-    for (const { instanceId } of idle.sort((a, b) => a.lastUsed - b.lastUsed)) await this.#evict(instanceId, reason)
-  }
-
   /** Evicts, then waits until the memory is really back or there is enough of it. */
-  async #makeRoom(evict: readonly string[], needBytes: number, reason: string, signal: AbortSignal): Promise<void> {
+  async #makeRoom(evict: readonly string[], needBytes: number, signal: AbortSignal): Promise<void> {
     const { clock, resources } = this.#parts
     const before = resources().memory.availableBytes
     let expected = 0
     for (const instanceId of evict) {
       if (signal.aborted) return
-      expected += (await this.#evict(instanceId, reason)) ?? 0
+      expected += await this.#residents.evict(instanceId, 'make room')
     }
     if (expected === 0) return
     const until = clock.now() + RETURN_LIMIT_MS
@@ -461,36 +360,26 @@ export class Residency {
     while (!isBack() && clock.now() < until && !signal.aborted) await pause(clock, RETURN_POLL_MS, signal)
   }
 
-  /** @returns the memory that it took; undefined when it was needed again meanwhile */
-  async #evict(instanceId: string, reason: string): Promise<number | undefined> {
-    // Asked again each time: unloading the one before may have taken long.
-    const foreign = await this.#leases.elsewhere()
-    const resident = this.#residents.get(instanceId)
-    if (!resident || resident.holds > 0 || !foreign || foreign.has(instanceId)) return undefined
-    await this.#unload(resident.instance, reason).catch((error: unknown) =>
-      this.#parts.emit('plugin.failed', { plugin: resident.instance.model, during: 'unloading', error: toErrorFact(error) }),
-    )
-    return resident.bytes
+  #needOf({ model, settings }: Wanted): number {
+    if (model.remote || !this.#parts.catalogue.backendOf(model).abilities.loads) return 0
+    return this.#parts.needBytes(model, settings.contextLength ?? model.maxContextLength)
   }
 
-  async #unload(instance: LoadedInstance, reason: string): Promise<void> {
-    const { catalogue, emit, clock } = this.#parts
-    const model = catalogue.find(instance.model)
-    // Nobody may join it from here on.
-    this.#residents.delete(instance.instanceId)
-    catalogue.note(instance, false)
-    try {
-      if (model) await unloadInstance(catalogue.backendOf(model), instance, clock)
-    } catch (error) {
-      // What is really there is asked again.
-      catalogue.invalidate()
-      throw error
-    }
-    emit('model.unloaded', { model: instance.model, reason })
-    await this.#leases.drop(instance)
+  #present({ model, contextTokens }: Wanted): Resident | undefined {
+    const instance = servingInstance(this.#parts.catalogue.find(model.key) ?? model, contextTokens)
+    if (!instance || this.#draining.has(instance.instanceId)) return undefined
+    return this.#residents.find(instance)
   }
 }
 
-function isIdle({ owned, holds, kept }: Resident): boolean {
-  return owned && holds === 0 && !kept
+function isClaim(entry: Claim | Task): entry is Claim {
+  return 'wanted' in entry
+}
+
+function isBackground(entry: Claim | Task): boolean {
+  return isClaim(entry) && entry.wanted.background === true
+}
+
+function isIdle({ evictable, holds }: ResidentState): boolean {
+  return evictable && holds === 0
 }

@@ -8,14 +8,16 @@
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { toErrorFact } from '../core/errors.ts'
+import { MaiError, toErrorFact } from '../core/errors.ts'
 import type { PluginContext } from '../core/plugin.ts'
+import { within } from '../core/scope.ts'
 import { Answer } from './answer.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { Attempts } from './attempts.ts'
 import type { Usage } from './backend.ts'
 import type { Catalogue } from './catalogue.ts'
 import { awaitModels, type Choice, chooseModel, minimalChoice } from './choice.ts'
+import { unlessAborted } from './clock.ts'
 import { composePrompt } from './compose.ts'
 import type { AssembledPrompt } from './context.ts'
 import { memoryCure, notSmaller, shorterContext } from './degradation.ts'
@@ -28,7 +30,8 @@ import type { ModelInfo, ModelKey, ModelSettings } from './model.ts'
 import type { Decision, Needs, SelectionRequest, StruggleKind } from './policy.ts'
 import type { Preloader } from './preload.ts'
 import type { Reply, SendOptions, TurnReport } from './reply.ts'
-import type { Hold, Residency } from './residency.ts'
+import type { Residency } from './residency.ts'
+import type { Hold } from './residents.ts'
 import type { TurnSettings } from './settings.ts'
 import { needsOfTurn, PLAIN_NEEDS, settingsFor } from './situation.ts'
 import type { Speeds } from './speeds.ts'
@@ -36,6 +39,8 @@ import type { Store } from './store.ts'
 
 /** Troubles after which the model is no longer in memory. */
 const GONE: ReadonlySet<StruggleKind> = new Set(['model-unloaded', 'backend-lost', 'crashed'])
+/** Longest that the store may take for a message, in ms: its own waits for other processes are shorter. */
+const STORE_LIMIT_MS = 60_000
 
 /** What a turn works with. */
 export interface TurnParts {
@@ -147,7 +152,7 @@ export class Turn {
     const { store, ctx, now } = this.#parts
     const { parts } = this.#input
     const message = { id: randomUUID(), ...this.#ids, role: 'user' as const, parts, time: now(), complete: true }
-    const stored = await store.appendMessage(message)
+    const stored = await within(store.appendMessage(message), STORE_LIMIT_MS, storeSilent)
     this.#needs = await needsOfTurn(store, stored, this.#input.options)
     ctx.emit('message.received', { ...this.#ids, text: textOf(parts) })
     return stored
@@ -162,7 +167,7 @@ export class Turn {
     const hold = await this.#makeResident(choice, signal)
     if (!hold) return undefined
     try {
-      const prompt = await this.#compose(message, model, hold)
+      const prompt = await this.#compose(message, model, hold, signal)
       if (!prompt) return undefined
       this.#announce(model, decision, prompt)
       const outcome = await this.#generate(model, hold, prompt, signal, decision.reason)
@@ -269,13 +274,16 @@ export class Turn {
   }
 
   /** @returns undefined when the conversation cannot be fitted to this model, which then counts as failed */
-  async #compose(message: Message, model: ModelInfo, { instance }: Hold): Promise<AssembledPrompt | undefined> {
+  async #compose(message: Message, model: ModelInfo, { instance }: Hold, signal: AbortSignal): Promise<AssembledPrompt | undefined> {
     this.phase = 'composing'
     const { ctx, store, catalogue } = this.#parts
     const backend = catalogue.backendOf(model)
     try {
       const { options } = this.#input
-      return await composePrompt({ ctx, store, backend, ids: this.#ids, instance, message, options, partial: this.#answer.text })
+      return await unlessAborted(
+        composePrompt({ ctx, store, backend, ids: this.#ids, instance, message, options, partial: this.#answer.text }),
+        signal,
+      )
     } catch (error) {
       if (traitsOf(error).kind !== 'context-full') throw error
       this.#attempts.cause = error
@@ -455,7 +463,7 @@ export class Turn {
     if (parts.length === 0) return
     const time = this.#parts.now()
     const message = { id: randomUUID(), ...this.#ids, role: 'assistant' as const, parts, time, complete }
-    await this.#parts.store.appendMessage(message, this.#answer.spans)
+    await within(this.#parts.store.appendMessage(message, this.#answer.spans), STORE_LIMIT_MS, storeSilent)
   }
 
   #allFailed(request?: SelectionRequest): Error {
@@ -474,4 +482,10 @@ export class Turn {
           )
     return chatErrors.allFailed(this.#attempts.describe(), this.#attempts.cause, cure)
   }
+}
+
+function storeSilent(): Error {
+  return new MaiError('MAI_STORE_FAILED', `The store did not take a message within ${STORE_LIMIT_MS / 1000} s.`, {
+    cure: 'Check the disk, and the store plugin in mai.config.ts.',
+  })
 }
