@@ -31,6 +31,23 @@ export interface Room {
   readonly refusedBytes: number
 }
 
+/** Where nothing leaves the headroom, a model may take this share of what is free. */
+const TIGHT_SHARE = 0.6
+/** Less than this share of all memory free, or less than a GiB: the machine is exhausted. As the resources have it. */
+const EXHAUSTED_SHARE = 0.1
+const EXHAUSTED_BYTES = 2 ** 30
+
+/**
+ * The same room without headroom, for when nothing fits with it: a share of what is free once Mai's own models are gone.
+ * Undefined: the machine is exhausted.
+ */
+export function tightRoom(room: Room, { resources: { memory }, candidates }: SelectionRequest, headroom: number): Room | undefined {
+  const reclaimableBytes = candidates[0]?.reclaimableBytes ?? 0
+  const free = room.memoryBytes + headroom * memory.totalBytes + reclaimableBytes
+  if (free < Math.max(EXHAUSTED_SHARE * memory.totalBytes, Math.min(EXHAUSTED_BYTES, memory.totalBytes / 8))) return undefined
+  return { ...room, memoryBytes: free * TIGHT_SHARE - reclaimableBytes, calm: false }
+}
+
 /** Room of a moment. @param headroom share of all memory that stays free */
 export function roomOf(request: SelectionRequest, learned: Learned, headroom: number, calm: boolean): Room {
   const { memory, gpus } = request.resources

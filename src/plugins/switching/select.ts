@@ -5,7 +5,7 @@
  */
 import type { Candidate, Decision, ScoredCandidate, SelectionRequest } from '../../chat/policy.ts'
 import { isResting } from './circuit.ts'
-import { fittingWindow, needAt, roomOf, shortestWindow } from './fit.ts'
+import { fittingWindow, needAt, type Room, roomOf, shortestWindow, tightRoom } from './fit.ts'
 import { score, type Weights } from './score.ts'
 import type { SwitchingState } from './state.ts'
 import { traitsOf } from './traits.ts'
@@ -109,6 +109,17 @@ function forced(rule: Rule | undefined): string {
   if (rule === 'memory') return 'downgrade'
   if (rule === 'circuit' || rule === 'remote') return rule
   return rule === 'failed' ? 'rescue' : 'needs'
+}
+
+/** Nothing leaves the headroom: what is loaded stays while it can, else the best that fits into a share of what is free. */
+function squeeze(judged: readonly Judged[], request: SelectionRequest, room: Room | undefined): Choice | undefined {
+  if (!room || judged.some((j) => j.excluded !== undefined && BENDABLE.has(j.excluded) && j.window !== undefined)) return undefined
+  const possible = judged.flatMap((j) => {
+    const window = j.excluded === 'memory' ? fittingWindow(j.candidate, request.needs.contextTokens, room) : undefined
+    return window === undefined ? [] : [{ judged: j, reason: 'tight', window }]
+  })
+  const current = possible.find((c) => c.judged.candidate.model === request.current && c.judged.candidate.loadedContextLength !== undefined)
+  return current ?? possible.sort((a, b) => byScore(a.judged, b.judged))[0]
 }
 
 /** Nothing serves and fits: first what fits and breaks a lesser rule, then the smallest, then the widest. */

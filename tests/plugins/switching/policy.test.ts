@@ -280,7 +280,7 @@ describe('what happened here', () => {
     const decision = policy.select(fold(), first)
     const slow = event('generation.finished', { model: 'a', ms: 301_000, firstTokenMs: 1000, completionTokens: 300 })
     const state = fold(event('model.selected', { request: first, decision }), slow)
-    expect(state.learned.models.a).toMatchObject({ tokensPerSecond: 1, firstTokenMs: 1000 })
+    expect(state.learned.models.a).toMatchObject({ tokensPerSecond: 1 })
     expect(state.learned.bandwidth).toBeCloseTo(2e9)
     expect(score(state, 'a')).toBeLessThan(score(fold(), 'a'))
     expect(score(state, 'b')).toBeLessThan(score(fold(), 'b'))
