@@ -44,9 +44,9 @@ interface Sketch {
 /** Models that people have. Every machine has the first four, and some of the others. */
 const MODELS: readonly Sketch[] = [
   { id: 'smollm2-360m-instruct', billions: 0.36, bits: 8, ahead: 0 },
-  { id: 'llama-3.2-1b-instruct', billions: 1.24, bits: 8, ahead: 0.3 },
-  { id: 'qwen2.5-7b-instruct', billions: 7.6, bits: 4.5, ahead: 0.5 },
   { id: 'smolvlm-500m-instruct', billions: 0.5, bits: 8, ahead: -0.2, vision: true },
+  { id: 'qwen2.5-7b-instruct', billions: 7.6, bits: 4.5, ahead: 0.5 },
+  { id: 'llama-3.2-1b-instruct', billions: 1.24, bits: 8, ahead: 0.3 },
   { id: 'qwen2.5-1.5b-instruct', billions: 1.5, bits: 4.5, ahead: 0.4 },
   { id: 'qwen2.5-3b-instruct', billions: 3.1, bits: 4.5, ahead: 0.4 },
   { id: 'gemma-3-4b-it', billions: 4.3, bits: 4.5, ahead: 0.6, vision: true },

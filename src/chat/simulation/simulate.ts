@@ -225,16 +225,17 @@ class World {
       requested: again,
       needs: message.needs,
       resources: this.#sample(),
-      candidates: listed.map((model) => this.#candidate(model)),
+      candidates: listed.map((model) => this.#candidate(model, message.needs.contextTokens)),
       failed: [...failed],
     }
   }
 
   #sample(): ResourceSample {
     const { totalBytes } = this.#trace.machine
+    const spare = this.#free - this.#heldBytes
     return {
       time: EPOCH + this.#now,
-      memory: { totalBytes, availableBytes: Math.max(0, this.#free - this.#heldBytes), swapUsedBytes: 0 },
+      memory: { totalBytes, availableBytes: Math.max(0, spare), swapUsedBytes: Math.max(0, -spare) },
       cpu: { cores: 8, load: 0 },
       gpus: [],
       memoryStall: undefined,
@@ -243,8 +244,9 @@ class World {
     }
   }
 
-  #candidate(model: TraceModel): Candidate {
-    const loaded = this.#loaded?.model === model ? this.#loaded : undefined
+  #candidate(model: TraceModel, contextTokens: number): Candidate {
+    const held = this.#loaded?.model === model ? this.#loaded : undefined
+    const loaded = held && held.window >= contextTokens ? held : undefined
     const window = loaded?.window ?? model.contextLength
     const kvBytes = (model.kvBytes * window) / model.contextLength
     return {
@@ -268,7 +270,7 @@ class World {
         confidence: 0.95,
       },
       reclaimableBytes: this.#heldBytes,
-      ownBytes: loaded ? this.#heldBytes : 0,
+      ownBytes: held ? this.#heldBytes : 0,
     }
   }
 
@@ -287,7 +289,7 @@ class World {
 
   /** @returns whether it was refused */
   #load(model: TraceModel, { contextLength }: Decision): boolean {
-    if (this.#loaded?.model === model) return false
+    if (this.#loaded?.model === model && this.#loaded.window >= contextLength) return false
     this.#unload()
     const window = Math.min(model.contextLength, contextLength)
     const tooMuch = traceNeed(model, window) > this.#free

@@ -128,9 +128,13 @@ function checked(line: string, place: string): TraceMachine | TraceModel | Trace
   if (!wanted) throw invalid(place, `its type is none of ${Object.keys(FIELDS).join(', ')}`)
   for (const [field, kind] of Object.entries(wanted)) {
     const found = fields[field]
-    // biome-ignore lint/suspicious/useValidTypeof: the table holds valid names of types
-    if (typeof found !== kind || found === null || (kind === 'number' && !Number.isFinite(found)))
-      throw invalid(place, `"${field}" must be a ${kind}`)
+    const fits =
+      kind === 'number'
+        ? Number.isFinite(found)
+        : kind === 'string'
+          ? typeof found === 'string'
+          : typeof found === 'object' && found !== null
+    if (!fits) throw invalid(place, `"${field}" must be a ${kind}`)
   }
   if (fields.type === 'machine' && fields.version !== 1)
     throw invalid(place, `version ${String(fields.version)} is not known; this Mai reads 1`)

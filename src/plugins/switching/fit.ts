@@ -18,6 +18,9 @@ const SHORTEST_WINDOW = 2048
 /** After a load that memory did not allow, nothing as large is tried for so long, in ms. */
 const REFUSED_MS = 60_000
 
+/** Less than this share of all memory free is nothing. */
+const NOTHING_LEFT = 0.02
+
 /** What a machine has for models. */
 export interface Room {
   /** Bytes of ordinary memory beyond the headroom; negative under pressure. */
@@ -32,7 +35,7 @@ export interface Room {
 }
 
 /** Where nothing leaves the headroom, a model may take this share of what is free. */
-const TIGHT_SHARE = 0.6
+const TIGHT_SHARE = 0.7
 /** Less than this share of all memory free, or less than a GiB: the machine is exhausted. As the resources have it. */
 const EXHAUSTED_SHARE = 0.1
 const EXHAUSTED_BYTES = 2 ** 30
@@ -55,9 +58,11 @@ export function roomOf(request: SelectionRequest, learned: Learned, headroom: nu
   const gpuTotalBytes = discrete.reduce((sum, gpu) => sum + gpu.totalBytes, 0)
   const loaded = request.candidates.reduce((sum, c) => sum + (c.loadedContextLength === undefined || c.remote ? 0 : c.memory.totalBytes), 0)
   const predicted = memory.totalBytes - Math.max(0, loaded - gpuTotalBytes)
+  // With nothing left, what was swapped out is a debt: it comes back before anything new has room.
+  const debt = memory.availableBytes < NOTHING_LEFT * memory.totalBytes ? memory.swapUsedBytes : 0
   const { refused } = learned
   return {
-    memoryBytes: Math.min(memory.availableBytes, Math.max(0, predicted)) - headroom * memory.totalBytes,
+    memoryBytes: Math.min(memory.availableBytes - debt, Math.max(0, predicted)) - headroom * memory.totalBytes,
     gpuBytes: discrete.reduce((sum, gpu) => sum + Math.max(0, gpu.freeBytes - GPU_OVERHEAD), 0),
     gpuTotalBytes,
     calm,

@@ -133,7 +133,8 @@ const KINDS: Readonly<Record<string, (run: Run) => Promise<unknown>>> = {
     return run.decide('t', request([candidate({ model: 'lmstudio/smollm2-1.7b', gb: 1.2 }), large], { ...free(9), needs }))
   },
   widest: (run) => run.decide('t', request(all, { ...free(12.1), needs: { contextTokens: 40_000, vision: false, tools: false } })),
-  smallest: (run) => run.decide('t', request(all, free(4.5))),
+  tight: (run) => run.decide('t', request(all, free(4.5))),
+  smallest: (run) => run.decide('t', request(all, free(1.9))),
   minimal: async (run) => {
     await run.journal.record('resources.pressured', pressed)
     await run.decide('t', request(all, free(1, 'critical')))
