@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { SwitchingPolicy } from '../chat/policy.ts'
 import { createKernel } from '../core/kernel.ts'
-import type { Plugin } from '../core/plugin.ts'
+import { isPlugin, type Plugin } from '../core/plugin.ts'
 import { configErrors } from './errors.ts'
 import { importTrusted } from './load.ts'
 
@@ -36,14 +36,10 @@ function isPolicy(value: unknown): value is SwitchingPolicy {
   return typeof Reflect.get(value, 'name') === 'string' && ['initial', 'reduce', 'select', 'onStruggle'].every(has)
 }
 
-/** A plugin, or what makes one without options. */
+/** A plugin that provides a policy, or what makes one without options. */
 function asPlugin(value: unknown): Plugin | undefined {
-  const made = typeof value === 'function' && value.length <= 1 ? tried(value) : value
-  if (typeof made !== 'object' || made === null) return undefined
-  const definition: unknown = Reflect.get(made, 'definition')
-  if (typeof definition !== 'object' || definition === null) return undefined
-  const provides: unknown = Reflect.get(definition, 'provides')
-  return Array.isArray(provides) && provides.includes('policy') ? (made as Plugin) : undefined
+  const made = typeof value === 'function' ? tried(value) : value
+  return isPlugin(made) && made.definition.provides?.includes('policy') ? made : undefined
 }
 
 function tried(make: CallableFunction): unknown {
