@@ -27,11 +27,14 @@ interface PackedCandidates {
   readonly changed: Readonly<Record<number, Readonly<Record<string, unknown>>>>
 }
 
+/** Fallbacks are all others that were not left out, the best first. */
+const BY_SCORE = 'by-score'
+
 /** A decision as the store keeps it. Fallbacks, scores and rules go by position in the list. */
 export interface PackedSelection {
   readonly request: Omit<SelectionRequest, 'candidates'> & { readonly candidates: PackedCandidates }
   readonly decision: Omit<Decision, 'candidates' | 'fallbacks'> & {
-    readonly fallbacks: readonly number[]
+    readonly fallbacks: readonly number[] | typeof BY_SCORE
     readonly candidates: { readonly scores: readonly number[]; readonly excluded: Readonly<Record<string, readonly number[]>> }
   }
 }
@@ -83,9 +86,17 @@ function packDecision(
     excluded[row.excluded]?.push(index)
   }
   const order = fallbacks.map((model) => places.get(model))
-  return order.includes(undefined)
-    ? undefined
-    : { ...rest, fallbacks: order.flatMap((place) => place ?? []), candidates: { scores, excluded } }
+  if (order.includes(undefined)) return undefined
+  const usual = byScore(rows, rest.model)
+  const short = usual.length === fallbacks.length && usual.every((model, index) => model === fallbacks[index])
+  return { ...rest, fallbacks: short ? BY_SCORE : order.flatMap((place) => place ?? []), candidates: { scores, excluded } }
+}
+
+function byScore(rows: readonly ScoredCandidate[], chosen: string | undefined): string[] {
+  return rows
+    .filter((row) => row.excluded === undefined && row.model !== chosen)
+    .sort((a, b) => b.score - a.score || (a.model < b.model ? -1 : 1))
+    .map((row) => row.model)
 }
 
 function unpackSelection({ request, decision }: PackedSelection, listed: readonly Candidate[]): PolicyRecords['model.selected'] {
@@ -104,7 +115,8 @@ function unpackSelection({ request, decision }: PackedSelection, listed: readonl
     const rule = rules.get(index)
     return rule === undefined ? { model, score } : { model, score, excluded: rule }
   })
-  const fallbacks = decision.fallbacks.flatMap((place) => candidates[place]?.model ?? [])
+  const fallbacks =
+    decision.fallbacks === BY_SCORE ? byScore(rows, decision.model) : decision.fallbacks.flatMap((place) => candidates[place]?.model ?? [])
   return { request: { ...request, candidates }, decision: { ...decision, fallbacks, candidates: rows } }
 }
 

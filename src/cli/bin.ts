@@ -25,6 +25,7 @@ import {
   SessionsSearchCommand,
   SessionsShowCommand,
 } from './commands/sessions.ts'
+import { SimulateCommand } from './commands/simulate.ts'
 import { StatusCommand } from './commands/status.ts'
 import { SwitchCommand } from './commands/switch.ts'
 import { jsonText } from './json-text.ts'
@@ -46,6 +47,7 @@ const COMMANDS: readonly CommandClass[] = [
   ModelsRmCommand,
   SwitchCommand,
   ExplainCommand,
+  SimulateCommand,
   SessionsCommand,
   SessionsShowCommand,
   SessionsSearchCommand,

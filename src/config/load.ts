@@ -50,15 +50,19 @@ function anyAbove(cwd: string): boolean {
   }
 }
 
-async function read(file: string): Promise<MaiConfig> {
+/** Runs a file that this user wrote, TypeScript too. @throws MaiError `MAI_CONFIG_UNTRUSTED`, `MAI_CONFIG_BROKEN` */
+export async function importTrusted(file: string, ofDefault: boolean): Promise<unknown> {
   checkTrust(file)
   const { createJiti } = await import('jiti')
-  let value: unknown
   try {
-    value = await createJiti(import.meta.url, { alias: ownEntries() }).import(file, { default: true })
+    return await createJiti(import.meta.url, { alias: ownEntries() }).import(file, ofDefault ? { default: true } : {})
   } catch (error) {
     throw configErrors.broken(file, error)
   }
+}
+
+async function read(file: string): Promise<MaiConfig> {
+  const value = await importTrusted(file, true)
   if (typeof value !== 'object' || value === null || (Object.keys(value).length === 0 && !isPlainConfig(value)))
     throw configErrors.noExport(file)
   const issues = issuesOf(value)

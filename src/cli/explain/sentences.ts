@@ -86,6 +86,7 @@ const SENTENCES: Readonly<Record<string, (told: Told) => string>> = {
   'last-resort': ({ name, formerRule, room }) => `Mai used ${name} because nothing better fits, although ${formerRule}: ${room}.`,
   widest: ({ name, request }) =>
     `Mai tried ${name}, whose window is the widest: the conversation seems to need ${tokens(request.needs.contextTokens)}, more than any model has.`,
+  tight: ({ name, room }) => `Memory is short, so Mai used ${name}, the best that fits into a part of what is left: ${room}.`,
   smallest: ({ name, request, decision }) =>
     `No model fits and leaves enough for other programs: ${gigabytes(freeBytes(request))} were free. So Mai tried the smallest, ${name}, with a window of ${tokens(decision.contextLength)}.`,
   minimal: ({ name, decision }) =>

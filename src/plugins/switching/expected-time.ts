@@ -23,8 +23,8 @@ const PROMPT_TOKENS = 500
 /** A model that thinks first writes so many times as much. */
 const THINKING = 2.5
 
-/** Tokens of a usual answer. */
-const ANSWER_TOKENS: Readonly<Record<TaskKind, number>> = {
+/** Tokens of a usual answer, before any was seen here. */
+export const ANSWER_TOKENS: Readonly<Record<TaskKind, number>> = {
   chat: 300,
   code: 450,
   mathematics: 400,
@@ -37,11 +37,11 @@ const ANSWER_TOKENS: Readonly<Record<TaskKind, number>> = {
 export function answerSeconds(candidate: Candidate, needs: Needs, { gpus }: ResourceSample, learned: Learned): number {
   const seen = learned.models[candidate.model]
   const thinks = candidate.abilities.reasoning || traitsOf(candidate).specialities.has('reasoning')
-  const tokens = ANSWER_TOKENS[needs.task ?? 'chat'] * (thinks ? THINKING : 1)
+  const task = needs.task ?? 'chat'
+  const tokens = (learned.answerTokens?.[task] ?? ANSWER_TOKENS[task]) * (thinks ? THINKING : 1)
   const perSecond = seen?.tokensPerSecond ?? coldSpeed(candidate, gpus, learned.bandwidth)
-  const reading =
-    seen?.firstTokenMs === undefined ? (needs.promptTokens ?? PROMPT_TOKENS) / (perSecond * PREFILL_GAIN) : seen.firstTokenMs / 1000
-  return reading + tokens / perSecond
+  const prefill = seen?.prefillPerSecond ?? perSecond * PREFILL_GAIN
+  return (needs.promptTokens ?? PROMPT_TOKENS) / prefill + tokens / perSecond
 }
 
 /** Time to load it, in s; 0 when it is loaded or on another machine. */

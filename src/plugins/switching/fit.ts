@@ -18,6 +18,9 @@ const SHORTEST_WINDOW = 2048
 /** After a load that memory did not allow, nothing as large is tried for so long, in ms. */
 const REFUSED_MS = 60_000
 
+/** Less than this share of all memory free is nothing. */
+const NOTHING_LEFT = 0.02
+
 /** What a machine has for models. */
 export interface Room {
   /** Bytes of ordinary memory beyond the headroom; negative under pressure. */
@@ -31,6 +34,23 @@ export interface Room {
   readonly refusedBytes: number
 }
 
+/** Where nothing leaves the headroom, a model may take this share of what is free. */
+const TIGHT_SHARE = 0.7
+/** Less than this share of all memory free, or less than a GiB: the machine is exhausted. As the resources have it. */
+const EXHAUSTED_SHARE = 0.1
+const EXHAUSTED_BYTES = 2 ** 30
+
+/**
+ * The same room without headroom, for when nothing fits with it: a share of what is free once Mai's own models are gone.
+ * Undefined: the machine is exhausted.
+ */
+export function tightRoom(room: Room, { resources: { memory }, candidates }: SelectionRequest, headroom: number): Room | undefined {
+  const reclaimableBytes = candidates[0]?.reclaimableBytes ?? 0
+  const free = room.memoryBytes + headroom * memory.totalBytes + reclaimableBytes
+  if (free < Math.max(EXHAUSTED_SHARE * memory.totalBytes, Math.min(EXHAUSTED_BYTES, memory.totalBytes / 8))) return undefined
+  return { ...room, memoryBytes: free * TIGHT_SHARE - reclaimableBytes, calm: false }
+}
+
 /** Room of a moment. @param headroom share of all memory that stays free */
 export function roomOf(request: SelectionRequest, learned: Learned, headroom: number, calm: boolean): Room {
   const { memory, gpus } = request.resources
@@ -38,9 +58,11 @@ export function roomOf(request: SelectionRequest, learned: Learned, headroom: nu
   const gpuTotalBytes = discrete.reduce((sum, gpu) => sum + gpu.totalBytes, 0)
   const loaded = request.candidates.reduce((sum, c) => sum + (c.loadedContextLength === undefined || c.remote ? 0 : c.memory.totalBytes), 0)
   const predicted = memory.totalBytes - Math.max(0, loaded - gpuTotalBytes)
+  // With nothing left, what was swapped out is a debt: it comes back before anything new has room.
+  const debt = memory.availableBytes < NOTHING_LEFT * memory.totalBytes ? memory.swapUsedBytes : 0
   const { refused } = learned
   return {
-    memoryBytes: Math.min(memory.availableBytes, Math.max(0, predicted)) - headroom * memory.totalBytes,
+    memoryBytes: Math.min(memory.availableBytes - debt, Math.max(0, predicted)) - headroom * memory.totalBytes,
     gpuBytes: discrete.reduce((sum, gpu) => sum + Math.max(0, gpu.freeBytes - GPU_OVERHEAD), 0),
     gpuTotalBytes,
     calm,

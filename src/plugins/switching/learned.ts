@@ -4,14 +4,15 @@
  * @module
  */
 import type { ModelKey } from '../../chat/model.ts'
-import type { PolicyRecords, RecordedEvent, StruggleKind } from '../../chat/policy.ts'
+import type { PolicyRecords, RecordedEvent, StruggleKind, TaskKind } from '../../chat/policy.ts'
 import { OF_THE_LINE } from './circuit.ts'
-import { activeShare } from './expected-time.ts'
+import { ANSWER_TOKENS, activeShare } from './expected-time.ts'
 
 /** Of one model. Absent: never seen. */
 export interface ModelExperience {
   readonly tokensPerSecond?: number
-  readonly firstTokenMs?: number
+  /** Tokens of the prompt read each second, as it looks from outside: what a server still knows costs nothing. */
+  readonly prefillPerSecond?: number
   readonly loadMs?: number
   /** Added to the quality prior, in doublings of parameters. */
   readonly correction?: number
@@ -23,6 +24,8 @@ interface Chosen {
   readonly needBytes: number
   /** Weights that each token reads; 0: unknown, or on another machine. */
   readonly readBytes: number
+  readonly promptTokens: number
+  readonly task: TaskKind
 }
 
 /** Survives JSON. */
@@ -30,6 +33,8 @@ export interface Learned {
   readonly models: Readonly<Record<ModelKey, ModelExperience>>
   /** Bytes of weights read each second while writing, over all models; absent: not seen yet. */
   readonly bandwidth?: number
+  /** Usual length of an answer, in tokens. */
+  readonly answerTokens?: Readonly<Partial<Record<TaskKind, number>>>
   readonly chosen?: Chosen
   /** A load that memory did not allow: its need and when. */
   readonly refused?: { readonly bytes: number; readonly time: number }
@@ -39,6 +44,8 @@ export const NOTHING_LEARNED: Learned = { models: {} }
 
 /** Weight of the newest figure. */
 const RATE = 0.3
+/** The same for lengths of answers, which vary more than speeds. */
+const SLOW_RATE = 0.05
 /** Fewer tokens than these say nothing of speed. */
 const FEW_TOKENS = 8
 /** A person who asks for a model, or pins it, thinks better of it than the prior. */
@@ -93,6 +100,8 @@ function selected(learned: Learned, { request, decision }: PolicyRecords['model.
     model,
     needBytes: memory.totalBytes - memory.kvBytes * shorter,
     readBytes: remote ? 0 : memory.weightsBytes * activeShare(candidate),
+    promptTokens: request.needs.promptTokens ?? 0,
+    task: request.needs.task ?? 'chat',
   }
   const asked = request.requested === model && request.purpose === 'turn' && better(decision.candidates, model)
   const next = { ...learned, chosen }
@@ -111,23 +120,30 @@ function loadFailed(learned: Learned, { model, memory }: PolicyRecords['model.lo
   return corrected(learned, model, BREAKDOWN)
 }
 
-function finished(learned: Learned, { model, ms, firstTokenMs, completionTokens }: PolicyRecords['generation.finished']): Learned {
+function finished(learned: Learned, payload: PolicyRecords['generation.finished']): Learned {
+  const { model, ms, firstTokenMs, completionTokens } = payload
+  const chosen = learned.chosen?.model === model ? learned.chosen : undefined
+  const telling = completionTokens >= FEW_TOKENS && ms > firstTokenMs
   const next = changed(learned, model, (seen) => {
     const correction = seen.correction ?? 0
     const forgiven = correction < 0 ? { correction: correction * (1 - FORGIVEN) } : {}
-    if (completionTokens < FEW_TOKENS || ms <= firstTokenMs) return { ...seen, ...forgiven }
-    const speed = (completionTokens * 1000) / (ms - firstTokenMs)
+    if (!telling) return { ...seen, ...forgiven }
+    const reading = chosen && chosen.promptTokens > 0 ? (chosen.promptTokens * 1000) / Math.max(1, firstTokenMs) : undefined
     return {
       ...seen,
       ...forgiven,
-      tokensPerSecond: mixed(seen.tokensPerSecond, speed),
-      firstTokenMs: mixed(seen.firstTokenMs, firstTokenMs),
+      tokensPerSecond: mixed(seen.tokensPerSecond, (completionTokens * 1000) / (ms - firstTokenMs)),
+      ...(reading === undefined ? {} : { prefillPerSecond: mixed(seen.prefillPerSecond, reading) }),
     }
   })
-  const { chosen } = learned
-  const speed = next.models[model]?.tokensPerSecond
-  if (speed === undefined || chosen?.model !== model || chosen.readBytes <= 0) return next
-  return { ...next, bandwidth: mixed(learned.bandwidth, speed * chosen.readBytes) }
+  if (!chosen || !telling) return next
+  const { task, readBytes } = chosen
+  const answerTokens = {
+    ...learned.answerTokens,
+    [task]: mixed(learned.answerTokens?.[task] ?? ANSWER_TOKENS[task], completionTokens, SLOW_RATE),
+  }
+  const speed = next.models[model]?.tokensPerSecond ?? 0
+  return readBytes > 0 ? { ...next, answerTokens, bandwidth: mixed(learned.bandwidth, speed * readBytes) } : { ...next, answerTokens }
 }
 
 function corrected(learned: Learned, model: ModelKey, by: number): Learned {
@@ -146,6 +162,6 @@ function changed(learned: Learned, model: ModelKey, change: (seen: ModelExperien
   return { ...learned, models }
 }
 
-function mixed(old: number | undefined, seen: number): number {
-  return old === undefined ? seen : old + RATE * (seen - old)
+function mixed(old: number | undefined, seen: number, rate: number = RATE): number {
+  return old === undefined ? seen : old + rate * (seen - old)
 }

@@ -5,7 +5,7 @@
  */
 import type { Candidate, Decision, ScoredCandidate, SelectionRequest } from '../../chat/policy.ts'
 import { isResting } from './circuit.ts'
-import { fittingWindow, needAt, roomOf, shortestWindow } from './fit.ts'
+import { fittingWindow, needAt, type Room, roomOf, shortestWindow, tightRoom } from './fit.ts'
 import { score, type Weights } from './score.ts'
 import type { SwitchingState } from './state.ts'
 import { traitsOf } from './traits.ts'
@@ -31,6 +31,9 @@ const BENDABLE: ReadonlySet<Rule> = new Set(['language', 'circuit'])
 /** A gain in score below this, in doublings of parameters, is not worth a switch. */
 const WORTHWHILE = 0.15
 
+/** A gain in score from which on memory is used that was to stay free, in doublings of parameters. */
+const FAR_BETTER = 1
+
 interface Judged {
   readonly candidate: Candidate
   readonly score: number
@@ -50,13 +53,18 @@ export function select(state: SwitchingState, request: SelectionRequest, options
   })
   const serving = judged.filter((j) => j.excluded === undefined).sort(byScore)
   const chosen =
-    asked(state, request, judged) ?? choose(state, request, judged, serving, calm, options) ?? lastResort(request, judged, calm)
+    asked(state, request, judged) ??
+    (calm && serving.length > 0 ? undefined : squeeze(state, request, judged, serving, tightRoom(room, request, options.headroom))) ??
+    choose(state, request, judged, serving, calm, options) ??
+    lastResort(request, judged, calm)
   return {
     model: chosen?.judged.candidate.model,
     contextLength: chosen === undefined ? 0 : (chosen.window ?? chosen.judged.window ?? chosen.judged.candidate.plannedContextLength),
     reason: chosen?.reason ?? 'none',
-    fallbacks: (serving.length > 0 ? serving : tooLarge(judged, request)).filter((j) => j !== chosen?.judged).map((j) => j.candidate.model),
-    candidates: judged.map(row),
+    fallbacks: (serving.length > 0 ? serving : tooLarge(judged, request))
+      .filter((j) => j.candidate !== chosen?.judged.candidate)
+      .map((j) => j.candidate.model),
+    candidates: judged.map((j) => row(j.candidate === chosen?.judged.candidate ? chosen.judged : j)),
   }
 }
 
@@ -111,6 +119,29 @@ function forced(rule: Rule | undefined): string {
   if (rule === 'memory') return 'downgrade'
   if (rule === 'circuit' || rule === 'remote') return rule
   return rule === 'failed' ? 'rescue' : 'needs'
+}
+
+/**
+ * Memory is short. Where what leaves the headroom is far worse than what fits into a share of what is free, or nothing
+ * leaves it, that share is used. The model that brought the pressure goes first; what was squeezed in stays while it can.
+ */
+function squeeze(
+  state: SwitchingState,
+  request: SelectionRequest,
+  judged: readonly Judged[],
+  serving: readonly Judged[],
+  room: Room | undefined,
+): Choice | undefined {
+  const bent = judged.some((j) => j.excluded !== undefined && BENDABLE.has(j.excluded) && j.window !== undefined)
+  if (!room || (bent && serving.length === 0) || serving.some((j) => j.candidate.model === request.current)) return undefined
+  const floor = serving[0] ? serving[0].score + FAR_BETTER : Number.NEGATIVE_INFINITY
+  const possible = judged.flatMap((j) => {
+    const window = j.excluded === 'memory' && j.score > floor ? fittingWindow(j.candidate, request.needs.contextTokens, room) : undefined
+    return window === undefined ? [] : [{ judged: { ...j, excluded: undefined }, reason: 'tight', window }]
+  })
+  const current = possible.find((c) => c.judged.candidate.model === request.current && c.judged.candidate.loadedContextLength !== undefined)
+  if (current && (state.tight || serving.length === 0)) return current
+  return possible.filter((c) => c !== current).sort((a, b) => byScore(a.judged, b.judged))[0]
 }
 
 /** Nothing serves and fits: first what fits and breaks a lesser rule, then the smallest, then the widest. */

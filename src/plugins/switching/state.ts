@@ -23,6 +23,8 @@ export interface SwitchingState {
   readonly rescuedAt: number
   /** Whether the machine is exhausted, and Mai does with the smallest. */
   readonly minimal: boolean
+  /** Whether the model in use takes memory that was to stay free. */
+  readonly tight: boolean
   readonly circuits: Circuits
   readonly learned: Learned
 }
@@ -36,6 +38,7 @@ export const INITIAL: SwitchingState = {
   rescuedAt: 0,
   rescuedFrom: null,
   minimal: false,
+  tight: false,
   circuits: {},
   learned: NOTHING_LEARNED,
 }
@@ -59,9 +62,11 @@ function reduceOwn(state: SwitchingState, event: RecordedEvent): SwitchingState 
     case 'model.switched':
       return switched(state, event)
     case 'model.selected': {
-      const { purpose } = event.payload.request
-      const minimal = event.payload.decision.reason === 'minimal'
-      return minimal === state.minimal || (purpose !== 'turn' && purpose !== 'rescue') ? state : { ...state, minimal }
+      const { request, decision } = event.payload
+      if (request.purpose !== 'turn' && request.purpose !== 'rescue') return state
+      const minimal = decision.reason === 'minimal'
+      const tight = decision.reason === 'tight'
+      return minimal === state.minimal && tight === state.tight ? state : { ...state, minimal, tight }
     }
     default:
       return state

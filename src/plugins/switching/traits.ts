@@ -68,7 +68,7 @@ const FAMILIES: readonly Family[] = [
 const SPECIALITIES: readonly (readonly [Speciality, RegExp])[] = [
   ['code', /coder?\b|code(llama|stral|gemma|qwen)|starcoder|devstral|-code-/],
   ['mathematics', /math|numina|\bmetamath|wizardmath/],
-  ['vision', /[-_]vl\b|\bvl[-_]|vision|llava|pixtral|minicpm-v|moondream|internvl/],
+  ['vision', /[-_]vl\b|vlm\b|\bvl[-_]|vision|llava|pixtral|minicpm-v|moondream|internvl/],
   ['reasoning', /[-_]r1\b|deepseek-r1|qwq|thinking|reason|magistral|-o1\b|gpt-oss/],
   ['translation', /\baya\b|translat|nllb|madlad|towerinstruct|seamless/],
   ['instruct', /instruct|\bchat\b|-it\b|-it-|assistant|hermes|\brlhf|\bdpo\b/],

@@ -165,6 +165,24 @@ describe('when memory is short', () => {
     expect(choose(state, later(310_000))).toEqual(['big', 'upgrade'])
   })
 
+  it('where nothing leaves the headroom, the best that fits into a part of what is free is used, and stays while it can', () => {
+    const models = (loaded: string): ReturnType<typeof candidate>[] =>
+      [
+        { model: 'small', gb: 1 },
+        { model: 'middle', gb: 2.4 },
+        { model: 'big', gb: 3.4 },
+      ].map((sketch) => candidate({ ...sketch, loaded: sketch.model === loaded }))
+    const first = request(models(''), { freeGb: 4.4, level: 'pressured' })
+    const decision = policy.select(fold(press), first)
+    expect(decision).toMatchObject({ model: 'middle', reason: 'tight' })
+    const state = fold(press, event('model.selected', { request: first, decision }))
+    const at = (freeGb: number): SelectionRequest =>
+      request(models('middle'), { current: 'middle', time: 1e12 + 1000, freeGb, level: 'pressured' })
+    expect(choose(state, at(2)), 'it holds 2.4 itself').toEqual(['middle', 'tight'])
+    expect(choose(state, at(3.5)), 'more, but no calm').toEqual(['middle', 'tight'])
+    expect(choose(state, at(0.8))[0]).toBe('small')
+  })
+
   it('after a load that memory did not allow, nothing as large is tried for a minute', () => {
     const models = [candidate({ model: 'a', gb: 2 }), candidate({ model: 'b', gb: 2.1 }), candidate({ model: 'c', gb: 0.7 })]
     const first = request(models)
@@ -280,7 +298,7 @@ describe('what happened here', () => {
     const decision = policy.select(fold(), first)
     const slow = event('generation.finished', { model: 'a', ms: 301_000, firstTokenMs: 1000, completionTokens: 300 })
     const state = fold(event('model.selected', { request: first, decision }), slow)
-    expect(state.learned.models.a).toMatchObject({ tokensPerSecond: 1, firstTokenMs: 1000 })
+    expect(state.learned.models.a).toMatchObject({ tokensPerSecond: 1 })
     expect(state.learned.bandwidth).toBeCloseTo(2e9)
     expect(score(state, 'a')).toBeLessThan(score(fold(), 'a'))
     expect(score(state, 'b')).toBeLessThan(score(fold(), 'b'))
