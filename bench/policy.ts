@@ -19,7 +19,7 @@ import { simulate } from '../src/chat/simulation/simulate.ts'
 import { createKernel } from '../src/core/kernel.ts'
 import { createStore, type OpenStore } from '../src/plugins/store/store.ts'
 import { switchingPolicy } from '../src/plugins/switching/index.ts'
-import { alternate, median, report } from './harness.ts'
+import { alternate, median, type Report, report } from './harness.ts'
 
 const MODELS = 200
 const RECORDS = 100_000
@@ -239,7 +239,7 @@ try {
   await kernel.close()
 }
 
-function simulated(): Parameters<typeof report>[0] & object {
+function simulated(): Report {
   const rows = GENERATORS.flatMap((name) => {
     const sums = [ours, largestThatFits, alwaysSmallest].map((policy) => ({
       policy,

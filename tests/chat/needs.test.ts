@@ -108,7 +108,8 @@ describe('what a message needs', () => {
       needs(words)
       const began = performance.now()
       for (let i = 0; i < 5; i++) needs(words)
-      expect((performance.now() - began) / 5, words.slice(0, 8)).toBeLessThan(25)
+      // A pattern that looks back would take minutes; a busy machine does not.
+      expect((performance.now() - began) / 5, words.slice(0, 8)).toBeLessThan(1000)
     }
   })
 })
