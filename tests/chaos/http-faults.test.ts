@@ -47,7 +47,9 @@ async function world(faults: readonly OpenAiFault[], { fallback: with2 = true, p
     openaiCompatible({ name: 'primary', endpoints: [{ baseUrl: primary.baseUrl }] }),
     ...(with2 ? [openaiCompatible({ name: 'fallback', endpoints: [{ baseUrl: fallback.baseUrl }] })] : []),
   ]
-  const mai = await createMai({ plugins, turn: { firstTokenMs: FIRST_TOKEN_MS, gapMs: GAP_MS } }, now)
+  // What is preferred stays preferred, whatever is learned of speeds.
+  const models = { first: { quality: 16 }, second: { quality: 8 } }
+  const mai = await createMai({ plugins, models, turn: { firstTokenMs: FIRST_TOKEN_MS, gapMs: GAP_MS } }, now)
   const events: string[] = []
   for (const type of ['message.completed', 'message.failed', 'circuit.opened', 'circuit.closed'] as const)
     mai.on(type, () => void events.push(type))
