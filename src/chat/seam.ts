@@ -136,6 +136,8 @@ export class Seam {
     if (whole || this.#overlap >= SURE_OVERLAP || word) return held.slice(this.#overlap)
     this.#overlap = 0
     if (this.#wholeOnly && !ended) return this.#space + held
+    // All that was said had been said: its rest is still missing.
+    if (ended && !this.#wholeOnly && this.#starts?.length !== 0 && this.#matched >= SURE_OVERLAP) return ''
     if (this.#restated >= NEW_ANSWER) {
       this.#state = 'diverged'
       return ''
