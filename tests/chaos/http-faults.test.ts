@@ -80,7 +80,11 @@ function pieceOf(seed: number): number {
   return 1 + ((Math.imul(state, 0x2c1b3c6d) >>> 0) % 30)
 }
 
-const seeds = [1, 2, 3, 4].map((seed) => ({ seed, afterPieces: pieceOf(seed) }))
+/** A few in every run; `MAI_CHAOS_SEEDS=20` for more. */
+const seeds = Array.from({ length: Number(process.env.MAI_CHAOS_SEEDS ?? 4) }, (_, index) => ({
+  seed: index + 1,
+  afterPieces: pieceOf(index + 1),
+}))
 
 interface Case {
   readonly name: string
@@ -124,7 +128,7 @@ const cases: readonly Case[] = [
       prefill: 'ignore',
     },
   ]),
-  ...seeds.slice(0, 2).map(
+  ...seeds.slice(0, Math.ceil(seeds.length / 2)).map(
     ({ seed, afterPieces }): Case => ({
       name: `F9 stall, seed ${seed}`,
       faults: [{ kind: 'stall', afterPieces }],
