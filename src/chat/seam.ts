@@ -14,8 +14,6 @@ const LOOK_BACK = 4000
 /** An overlap that stands for itself, in characters; one that begins with a word may be as short as the second. */
 const SURE_OVERLAP = 16
 const WORD_OVERLAP = 2
-/** A continuation of so many characters that ends inside what it repeats has nothing to add. */
-const SURE_REPEAT = 12
 /** An answer that begins as this one did for so many characters, and then goes another way, is a new one. */
 const NEW_ANSWER = 32
 /** Shortest answer whose repetition is no accident where an engine goes on by itself. */
@@ -138,7 +136,8 @@ export class Seam {
     if (whole || this.#overlap >= SURE_OVERLAP || word) return held.slice(this.#overlap)
     this.#overlap = 0
     if (this.#wholeOnly && !ended) return this.#space + held
-    if (ended && (this.#starts?.length ?? 0) > 0 && held.trim().length >= SURE_REPEAT) return ''
+    // All that was said had been said: its rest is still missing.
+    if (ended && !this.#wholeOnly && this.#starts?.length !== 0 && this.#matched >= SURE_OVERLAP) return ''
     if (this.#restated >= NEW_ANSWER) {
       this.#state = 'diverged'
       return ''

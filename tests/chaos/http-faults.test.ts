@@ -47,7 +47,9 @@ async function world(faults: readonly OpenAiFault[], { fallback: with2 = true, p
     openaiCompatible({ name: 'primary', endpoints: [{ baseUrl: primary.baseUrl }] }),
     ...(with2 ? [openaiCompatible({ name: 'fallback', endpoints: [{ baseUrl: fallback.baseUrl }] })] : []),
   ]
-  const mai = await createMai({ plugins, turn: { firstTokenMs: FIRST_TOKEN_MS, gapMs: GAP_MS } }, now)
+  // What is preferred stays preferred, whatever is learned of speeds.
+  const models = { first: { quality: 16 }, second: { quality: 8 } }
+  const mai = await createMai({ plugins, models, turn: { firstTokenMs: FIRST_TOKEN_MS, gapMs: GAP_MS } }, now)
   const events: string[] = []
   for (const type of ['message.completed', 'message.failed', 'circuit.opened', 'circuit.closed'] as const)
     mai.on(type, () => void events.push(type))
@@ -78,7 +80,11 @@ function pieceOf(seed: number): number {
   return 1 + ((Math.imul(state, 0x2c1b3c6d) >>> 0) % 30)
 }
 
-const seeds = [1, 2, 3, 4].map((seed) => ({ seed, afterPieces: pieceOf(seed) }))
+/** A few in every run; `MAI_CHAOS_SEEDS=20` for more. */
+const seeds = Array.from({ length: Number(process.env.MAI_CHAOS_SEEDS ?? 4) }, (_, index) => ({
+  seed: index + 1,
+  afterPieces: pieceOf(index + 1),
+}))
 
 interface Case {
   readonly name: string
@@ -122,7 +128,7 @@ const cases: readonly Case[] = [
       prefill: 'ignore',
     },
   ]),
-  ...seeds.slice(0, 2).map(
+  ...seeds.slice(0, Math.ceil(seeds.length / 2)).map(
     ({ seed, afterPieces }): Case => ({
       name: `F9 stall, seed ${seed}`,
       faults: [{ kind: 'stall', afterPieces }],

@@ -65,6 +65,13 @@ describe('the seam between a partial answer and its rest', () => {
     expect(through('Under the tre', ['es it waits'])).toBe('es it waits')
   })
 
+  it('lets nothing through of a repetition that stops before its end', () => {
+    expect(through(STORY, [STORY.slice(20, 50)])).toBe('')
+    const joint = new Joint(STORY.slice(0, 70), () => {})
+    joint.sink({ type: 'text', text: STORY.slice(20, 50), tokens: 8 })
+    expect(() => joint.end('stop')).toThrow(/nothing to add/)
+  })
+
   it('tells a new answer from the rest of this one', () => {
     const seam = new Seam(STORY)
     expect(seam.push(`${STORY.slice(0, 60)}but then it slept after all, and nothing happened.`)).toBe('')

@@ -14,6 +14,7 @@ import type {
 } from '../../chat/backend.ts'
 import { backendError } from '../../chat/failure.ts'
 import type { LoadedInstance, LoadSettings, ModelInfo } from '../../chat/model.ts'
+import { ReasoningSplitter } from '../../chat/reasoning.ts'
 import { type DiscoveredModel, type Discovery, discover } from './discover/discover.ts'
 import type { HeaderCache } from './discover/header-cache.ts'
 import type { ModelPlace } from './discover/places.ts'
@@ -21,7 +22,6 @@ import { notInstalled } from './engine-errors.ts'
 import { EngineProcess } from './engine-process.ts'
 import { hasImages, toTemplateMessages } from './messages.ts'
 import type { Outcome } from './protocol.ts'
-import { ReasoningSplitter } from './reasoning.ts'
 import type { ThreadMemory } from './thread-memory.ts'
 
 /** What {@link LlamaCppBackend} is made of. */

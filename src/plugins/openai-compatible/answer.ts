@@ -9,6 +9,7 @@ import { Readable } from 'node:stream'
 import { createParser } from 'eventsource-parser'
 import type { FinishReason, GenerationPiece, PieceSink, Usage } from '../../chat/backend.ts'
 import { backendError } from '../../chat/failure.ts'
+import { ReasoningSplitter } from '../../chat/reasoning.ts'
 import { isRecord, plain, refusalError, refusalIn, thrownError } from './errors.ts'
 import { ToolCalls } from './tool-calls.ts'
 
@@ -26,6 +27,8 @@ export interface AnswerInput {
   readonly where: string
   readonly body: Readable
   readonly sink: PieceSink
+  /** Whether `<think>…</think>` at its beginning is reasoning: servers without a parser for it send it as text. */
+  readonly mayThink: boolean
   readonly idleMs: number
   readonly secrets: readonly string[]
   readonly signal: AbortSignal
@@ -62,6 +65,7 @@ class Reader {
   readonly #decoder: InstanceType<typeof TextDecoder> = new TextDecoder()
   readonly #parser: ReturnType<typeof createParser>
   readonly #calls: ToolCalls = new ToolCalls()
+  readonly #splitter: ReasoningSplitter
   readonly #onAbort = (): void => this.#fail(this.#input.signal.reason)
   #idle: NodeJS.Timeout | undefined
   #grace: NodeJS.Timeout | undefined
@@ -75,6 +79,7 @@ class Reader {
     this.#input = input
     this.#resolve = resolve
     this.#reject = reject
+    this.#splitter = new ReasoningSplitter(input.mayThink, (piece) => this.#deliver(piece))
     this.#parser = createParser({
       maxBufferSize: LONGEST_EVENT,
       onEvent: ({ data }) => this.#event(data),
@@ -153,7 +158,8 @@ class Reader {
     const text = typeof value === 'string' ? value : textOfParts(value)
     if (text === '') return
     this.#tokens++
-    this.#deliver({ type, text, tokens: 1 })
+    if (type === 'text') this.#splitter.push(text, 1)
+    else this.#deliver({ type, text, tokens: 1 })
   }
 
   #progress(value: unknown): void {
@@ -193,6 +199,7 @@ class Reader {
       return this.#fail(backendError('MAI_CONTENT_FILTERED', `${this.#input.where}: the provider filtered the answer${why}.`))
     }
     try {
+      this.#splitter.end()
       if (finish === 'tool-calls') for (const piece of calls) this.#deliver(piece)
     } catch (error) {
       return this.#fail(error)

@@ -145,7 +145,8 @@ export class OpenAiBackend implements Backend {
       key: instance.model,
       backend: this.name,
       id,
-      name: id,
+      // llama-server names a model by its file.
+      name: /([^/\\]+)\.gguf$/i.exec(id)?.[1] ?? id,
       remote: routes.some((endpoint) => endpoint.remote),
       allowRemote: routes.every((endpoint) => endpoint.automatic),
       quality: parameters === undefined ? UNKNOWN_QUALITY : undefined,
@@ -170,7 +171,7 @@ function answer(endpoint: Endpoint, request: GenerateRequest, sink: PieceSink): 
   const { instance, messages, continueFrom, sampling, tools, responseSchema, signal } = request
   if (continueFrom) return writeRest(endpoint, { ...request, continueFrom }, sink)
   const asked = { sampling, ...(tools ? { tools } : {}), ...(responseSchema ? { responseSchema } : {}) }
-  return endpoint.chat({ model: instance.instanceId, messages: toWire(messages), signal, ...asked }, sink)
+  return endpoint.chat({ model: instance.instanceId, messages: toWire(messages), signal, mayThink: true, ...asked }, sink)
 }
 
 function result({ finish, usage, tokens }: Ended, { instance, sampling }: GenerateRequest): GenerationResult {

@@ -7,7 +7,7 @@ import type { GenerateRequest, PieceSink } from '../../chat/backend.ts'
 import { askForTheRest, Joint } from '../../chat/seam.ts'
 import { isMaiError } from '../../core/errors.ts'
 import type { Ended } from './answer.ts'
-import type { Endpoint } from './endpoint.ts'
+import type { ChatOrder, Endpoint } from './endpoint.ts'
 import { toWire, type WireMessage } from './messages.ts'
 
 /** Longest wait for the one question whether a server takes a partial answer up, in ms. */
@@ -22,30 +22,39 @@ export type PartialRequest = GenerateRequest & { readonly continueFrom: string }
 export async function writeRest(endpoint: Endpoint, request: PartialRequest, sink: PieceSink): Promise<Ended> {
   const { instanceId: model } = request.instance
   const prefills = endpoint.prefills(model) ?? (await probe(endpoint, model, request.signal))
-  if (prefills) {
-    try {
-      return await byPrefill(endpoint, request, sink)
-    } catch (error) {
-      // How a server refuses this is its own affair; nothing has been written yet.
-      if (!isMaiError(error) || error.code !== 'MAI_REQUEST_INVALID') throw error
-      endpoint.learnPrefill(model, false)
-    }
+  if (!prefills) return inWords(endpoint, request, sink)
+  let begun = false
+  const watched: PieceSink = (piece) => {
+    begun = true
+    sink(piece)
   }
-  return inWords(endpoint, request, sink)
+  try {
+    return await byPrefill(endpoint, request, watched)
+  } catch (error) {
+    if (begun || !refusesPrefill(error)) throw error
+    endpoint.learnPrefill(model, false)
+    return inWords(endpoint, request, sink)
+  }
+}
+
+/** A refusal is no failure of the answer. Some servers say so with a 400; others fail inside their chat template. */
+function refusesPrefill(error: unknown): boolean {
+  if (!isMaiError(error)) return false
+  return error.code === 'MAI_REQUEST_INVALID' || (error.code === 'MAI_BACKEND_ERROR' && [500, 501].includes(Number(error.details?.status)))
 }
 
 function byPrefill(endpoint: Endpoint, { continueFrom, ...request }: PartialRequest, sink: PieceSink): Promise<Ended> {
   const messages = withPartial(toWire(request.messages), continueFrom)
   // A server that begins again after all is noticed.
   const joint = new Joint(continueFrom, sink, { wholeOnly: true })
-  return joined(endpoint, request, messages, joint, request.signal, prefillFields(endpoint))
+  return joined(endpoint, request, messages, joint, request.signal, { extra: prefillFields(endpoint), mayThink: false })
 }
 
 function inWords(endpoint: Endpoint, { continueFrom, ...request }: PartialRequest, sink: PieceSink): Promise<Ended> {
   const diverged = new AbortController()
   const joint = new Joint(continueFrom, sink, { onDiverged: () => diverged.abort() })
   const messages = toWire(askForTheRest(request.messages, continueFrom))
-  return joined(endpoint, request, messages, joint, AbortSignal.any([request.signal, diverged.signal]), {})
+  return joined(endpoint, request, messages, joint, AbortSignal.any([request.signal, diverged.signal]), { mayThink: true })
 }
 
 async function joined(
@@ -54,12 +63,12 @@ async function joined(
   messages: readonly WireMessage[],
   joint: Joint,
   signal: AbortSignal,
-  extra: Readonly<Record<string, unknown>>,
+  { extra = {}, mayThink }: Pick<ChatOrder, 'extra' | 'mayThink'>,
 ): Promise<Ended> {
   const { instance, sampling, tools, responseSchema } = request
   const asked = { sampling, ...(tools ? { tools } : {}), ...(responseSchema ? { responseSchema } : {}) }
   try {
-    const ended = await endpoint.chat({ model: instance.instanceId, messages, signal, extra, ...asked }, joint.sink)
+    const ended = await endpoint.chat({ model: instance.instanceId, messages, signal, extra, mayThink, ...asked }, joint.sink)
     joint.end(ended.finish)
     return ended
   } catch (error) {
@@ -92,12 +101,12 @@ async function probe(endpoint: Endpoint, model: string, signal: AbortSignal): Pr
   }
   const order = { model, messages, sampling: { maxTokens: 8, temperature: 0 }, signal: AbortSignal.any([signal, late, enough.signal]) }
   try {
-    await endpoint.chat({ ...order, extra: prefillFields(endpoint) }, sink)
+    await endpoint.chat({ ...order, extra: prefillFields(endpoint), mayThink: true }, sink)
   } catch (error) {
     signal.throwIfAborted()
     // Slow is no answer to the question: in words it works in any case.
     if (late.aborted) return false
-    if (!enough.signal.aborted && !(isMaiError(error) && error.code === 'MAI_REQUEST_INVALID')) throw error
+    if (!enough.signal.aborted && !refusesPrefill(error)) throw error
   }
   const does = /^[\s,.;-]*five/i.test(text)
   endpoint.learnPrefill(model, does)

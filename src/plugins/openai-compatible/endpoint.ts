@@ -29,6 +29,8 @@ export interface ChatOrder extends Asked {
   readonly messages: readonly WireMessage[]
   /** Further fields of the server's own. */
   readonly extra?: Readonly<Record<string, unknown>>
+  /** Whether it begins anew, and may think first. */
+  readonly mayThink: boolean
   readonly signal: AbortSignal
 }
 
@@ -131,7 +133,7 @@ export class Endpoint {
       this.models = new Map()
       if (isMaiError(error) && error.code === 'MAI_MODEL_NOT_FOUND')
         throw backendError('MAI_MODEL_NOT_FOUND', `${this.where} does not list its models.`, {
-          cure: "Name them: endpoints: [{ baseUrl, models: ['…'] }].",
+          cure: "Check baseUrl, which mostly ends in /v1, or name them: endpoints: [{ baseUrl, models: ['…'] }].",
         })
       throw error
     }
@@ -139,12 +141,12 @@ export class Endpoint {
 
   /** One answer. @throws MaiError; the signal's reason */
   async chat(order: ChatOrder, sink: PieceSink): Promise<Ended> {
-    const { signal } = order
+    const { signal, mayThink } = order
     // Before the request: what comes while nobody listens may be lost.
     const { readAnswer, readWhole } = await import('./answer.ts')
     const response = await this.#open(order)
     const { where } = this
-    const input = { where, body: response.body, sink, idleMs: this.#limits.answerIdleMs, secrets: this.#secrets(), signal }
+    const input = { where, body: response.body, sink, mayThink, idleMs: this.#limits.answerIdleMs, secrets: this.#secrets(), signal }
     const type = response.headers['content-type'] ?? ''
     // A server that does not stream answers all the same.
     if (/^application\/json/i.test(type)) return readWhole(input, await readText(response.body, LONGEST_BODY, this.#limits.answerIdleMs))
@@ -161,7 +163,7 @@ export class Endpoint {
     return this.#http.close()
   }
 
-  async #open({ model, messages, signal, extra, ...asked }: ChatOrder): Promise<HttpResponse> {
+  async #open({ model, messages, signal, extra, mayThink: _, ...asked }: ChatOrder): Promise<HttpResponse> {
     for (let refused = 0; ; refused++) {
       const body = { ...chatBody(model, messages, asked, this.dialect, this.#quirks), ...extra }
       const response = await this.#send(`${this.settings.baseUrl}/chat/completions`, 'POST', JSON.stringify(body), signal)

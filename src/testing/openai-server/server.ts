@@ -37,8 +37,8 @@ export interface OpenAiServerOptions {
   readonly faults?: readonly OpenAiFault[]
   /** Clients must show it as `Bearer`; without it anybody is let in. */
   readonly apiKey?: string
-  /** What it does with an assistant message that stands last: goes on, refuses, or begins a new answer. Default `continue`. */
-  readonly prefill?: 'continue' | 'refuse' | 'ignore'
+  /** What it does with an assistant message that stands last: goes on, refuses, fails in its template, or begins a new answer. Default `continue`. */
+  readonly prefill?: 'continue' | 'refuse' | 'fail' | 'ignore'
   /** Fields that it refuses as unknown. */
   readonly refusedFields?: readonly string[]
   /** Who owns its models; default `stand-in`. */
@@ -162,6 +162,11 @@ class StandIn implements OpenAiServer {
     const partial = last?.role === 'assistant' ? last.text : undefined
     if (partial !== undefined && this.#options.prefill === 'refuse')
       return refuse(response, invalid('Assistant message prefill is not supported; the last message must be from the user.'))
+    if (partial !== undefined && this.#options.prefill === 'fail')
+      return refuse(
+        response,
+        refusalOf(500, { message: 'Conversation roles must alternate user/assistant', type: 'server_error', code: 500 }),
+      )
     const fault = this.faults.take(model.id)
     if (fault && (await this.#refused(fault, model, response))) return
     const promptTokens = request.messages.reduce((sum, { text }) => sum + wordsIn(text), 0)

@@ -59,6 +59,14 @@ describe('an answer', () => {
     expect(result).toEqual({ finish: 'stop', usage: { promptTokens: 2, completionTokens: 14 } })
   })
 
+  it('takes reasoning out of the text of a server that does not', async () => {
+    const { baseUrl } = await server({ models: [{ id: 'small', answer: `<think>\nLet me see.</think>\n\n${TEXT}` }] })
+    const from = backend({ endpoints: [{ baseUrl }] })
+    const { text, pieces } = await say(from, await only(from))
+    expect(text).toBe(TEXT)
+    expect(pieces.flatMap((piece) => (piece.type === 'reasoning' ? [piece.text] : [])).join('')).toBe('\nLet me see.')
+  })
+
   it('hands tools, a schema, images and sampling over, and gives calls back whole', async () => {
     const toolCall = { name: 'look', arguments: '{"at":"the sea"}' }
     const standIn = await server({ models: [{ id: 'small', answer: TEXT, toolCall }] })
@@ -157,6 +165,8 @@ describe('a partial answer', () => {
     ['ignore', 'ignore', undefined, 2],
     ['is said to continue and does not', 'ignore', true, 1],
     ['is said to continue and refuses', 'refuse', true, 2],
+    ['fail in its template', 'fail', undefined, 2],
+    ['is said to continue and fails in its template', 'fail', true, 2],
     ['is said not to continue', 'continue', false, 1],
   ] as const)('is finished to the letter by a server that would %s', async (_, prefill, told, requests) => {
     const standIn = await server({ models: [{ id: 'small', answer: counting }], prefill })
