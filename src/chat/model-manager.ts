@@ -19,7 +19,8 @@ import { candidates, memoryOf, settingsFor } from './situation.ts'
 import { Speeds } from './speeds.ts'
 import type { BackendStatus, CurrentModelStatus, ModelRow } from './status.ts'
 import type { Store } from './store.ts'
-import { Turn, type TurnInput, type TurnParts } from './turn.ts'
+import { Turn } from './turn.ts'
+import type { TurnInput, TurnParts } from './turn-parts.ts'
 
 /** What any conversation needs. */
 const PLAIN_NEEDS: Needs = { contextTokens: 1024, vision: false, tools: false }
@@ -94,7 +95,10 @@ export class ModelManager {
       pinned: () => this.#pin,
       question: (purpose, needs, about) => this.#question(purpose, needs, about),
     }
-    ctx.on('resources.pressured', (edge) => void this.#journal.record('resources.pressured', edge))
+    ctx.on('resources.pressured', (edge) => {
+      void this.#journal.record('resources.pressured', edge)
+      void this.#residency.trim(this.#current, 'pressure').catch(() => {})
+    })
     ctx.on('resources.recovered', (edge) => void this.#journal.record('resources.recovered', edge))
   }
 
