@@ -229,7 +229,7 @@ export class Turn {
 
   async #generate(
     model: ModelInfo,
-    { instance }: Hold,
+    { instance, loadMs }: Hold,
     prompt: AssembledPrompt,
     signal: AbortSignal,
     reason: string,
@@ -264,12 +264,17 @@ export class Turn {
       onWatcherBroken: (plugin, error) => ctx.emit('plugin.failed', { plugin, during: 'watching an answer', error: toErrorFact(error) }),
     })
     written()
-    await this.#state(model, prompt, outcome)
+    await this.#state(model, prompt, loadMs, outcome)
     return outcome
   }
 
   /** Records and states how an attempt ended. */
-  async #state(model: ModelInfo, prompt: AssembledPrompt, { ms, firstTokenMs, usage, finish, trouble }: GenerationOutcome): Promise<void> {
+  async #state(
+    model: ModelInfo,
+    prompt: AssembledPrompt,
+    loadMs: number,
+    { ms, firstTokenMs, usage, finish, trouble }: GenerationOutcome,
+  ): Promise<void> {
     const { ctx, journal, speeds } = this.#parts
     if (trouble) {
       const error = trouble.error ?? { code: trouble.kind, message: trouble.evidence }
@@ -279,7 +284,7 @@ export class Turn {
     }
     if (finish !== 'cancelled') {
       ctx.use('context').observe(model.key, prompt, usage.promptTokens)
-      void speeds.learn(model.key, { usage, firstTokenMs, ms })
+      void speeds.learn(model.key, { usage, firstTokenMs, ms }, loadMs > 0)
     }
     void journal.record('generation.finished', { model: model.key, ms, firstTokenMs, completionTokens: usage.completionTokens })
     ctx.emit('generation.finished', { ...this.#ids, model: model.key, finish, usage, ms, firstTokenMs })
