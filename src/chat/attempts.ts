@@ -19,6 +19,12 @@ export class Attempts {
   readonly switches: SwitchNote[] = []
   /** Models that are not asked again in this turn. */
   readonly failed: Set<ModelKey> = new Set()
+  /** Windows that turned out to be too much for the memory, in tokens. */
+  readonly shortened: Map<ModelKey, number> = new Map()
+  /** Memory ran out. */
+  outOfMemory = false
+  /** The last resort was taken. */
+  minimal = false
   /** What the next `switched` is the rescue of. */
   pending: Pending | undefined
   /** The model that is to try again. */

@@ -11,7 +11,7 @@ import type { TurnIds } from './events.ts'
 import type { ModelInfo, ModelKey } from './model.ts'
 import type { Decision, Needs, SelectionRequest } from './policy.ts'
 import { settingsFor } from './situation.ts'
-import type { TurnParts } from './turn.ts'
+import type { TurnParts } from './turn-parts.ts'
 
 /** Waits for a server that went away in the middle of a turn, in ms. */
 const RESTART_WAITS_MS: readonly number[] = [250, 500, 1000, 2000]

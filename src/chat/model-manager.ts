@@ -22,7 +22,8 @@ import { candidates, memoryOf, PLAIN_NEEDS, settingsFor } from './situation.ts'
 import { Speeds } from './speeds.ts'
 import type { BackendStatus, CurrentModelStatus, ModelRow } from './status.ts'
 import type { Store } from './store.ts'
-import { Turn, type TurnInput, type TurnParts } from './turn.ts'
+import { Turn } from './turn.ts'
+import type { TurnInput, TurnParts } from './turn-parts.ts'
 
 /** Chooses, loads, switches and answers. Made by `createMai`. */
 export class ModelManager {
@@ -100,7 +101,10 @@ export class ModelManager {
       pinned: () => this.#pin,
       question: (purpose, needs, about) => this.#question(purpose, needs, about),
     }
-    ctx.on('resources.pressured', (edge) => void this.#journal.record('resources.pressured', edge))
+    ctx.on('resources.pressured', (edge) => {
+      void this.#journal.record('resources.pressured', edge)
+      void this.#residency.trim(this.#current, 'pressure').catch(() => {})
+    })
     ctx.on('resources.recovered', (edge) => void this.#journal.record('resources.recovered', edge))
   }
 

@@ -21,7 +21,7 @@ const LEAST_ANSWER = 16
 
 const UNKNOWN: Shown = { prefillPerSecond: undefined, writingPerSecond: undefined }
 
-/** What one answer showed. A prompt that was in the cache already looks faster than it is: the floor of a limit covers that. */
+/** What one answer showed. */
 function shownBy({ usage, firstTokenMs, ms }: Pick<GenerationOutcome, 'usage' | 'firstTokenMs' | 'ms'>): Shown {
   const writingMs = ms - firstTokenMs
   return {
@@ -31,12 +31,16 @@ function shownBy({ usage, firstTokenMs, ms }: Pick<GenerationOutcome, 'usage' | 
   }
 }
 
-/** Averages with exponentially fading weights. */
-function averaged(before: Shown, now: Shown): Shown {
+/**
+ * Averages with exponentially fading weights. A prompt that is in the engine's cache looks read faster than it is:
+ * unless the cache was empty, only a slower reading says something.
+ */
+function averaged(before: Shown, now: Shown, cold: boolean): Shown {
   const mean = (old: number | undefined, fresh: number | undefined): number | undefined =>
     old === undefined ? fresh : fresh === undefined ? old : old + WEIGHT * (fresh - old)
+  const telling = cold || (now.prefillPerSecond ?? Infinity) < (before.prefillPerSecond ?? 0)
   return {
-    prefillPerSecond: mean(before.prefillPerSecond, now.prefillPerSecond),
+    prefillPerSecond: telling ? mean(before.prefillPerSecond, now.prefillPerSecond) : before.prefillPerSecond,
     writingPerSecond: mean(before.writingPerSecond, now.writingPerSecond),
   }
 }
@@ -60,10 +64,10 @@ export class Speeds {
     return read
   }
 
-  /** Learns from an answer; writes off the turn's path. */
-  async learn(model: ModelKey, outcome: Pick<GenerationOutcome, 'usage' | 'firstTokenMs' | 'ms'>): Promise<void> {
+  /** Learns from an answer; writes off the turn's path. @param cold the model had just been loaded: nothing was in its cache */
+  async learn(model: ModelKey, outcome: Pick<GenerationOutcome, 'usage' | 'firstTokenMs' | 'ms'>, cold: boolean): Promise<void> {
     const fresh = shownBy(outcome)
-    const shown = averaged(await this.of(model), fresh)
+    const shown = averaged(await this.of(model), fresh, cold)
     this.#known.set(model, Promise.resolve(shown))
     const { prefillPerSecond, writingPerSecond } = shown
     if (fresh.prefillPerSecond === undefined && fresh.writingPerSecond === undefined) return

@@ -9,13 +9,11 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MaiError, toErrorFact } from '../core/errors.ts'
-import type { PluginContext } from '../core/plugin.ts'
 import { within } from '../core/scope.ts'
 import { Answer } from './answer.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { Attempts } from './attempts.ts'
 import type { Usage } from './backend.ts'
-import type { Catalogue } from './catalogue.ts'
 import { awaitModels, type Choice, chooseModel, minimalChoice } from './choice.ts'
 import { unlessAborted } from './clock.ts'
 import { composePrompt } from './compose.ts'
@@ -24,52 +22,19 @@ import { memoryCure, notSmaller, shorterContext } from './degradation.ts'
 import type { TurnIds } from './events.ts'
 import { chatErrors, traitsOf } from './failure.ts'
 import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
-import type { Journal } from './journal.ts'
-import { type Message, type Part, textOf } from './message.ts'
-import type { ModelInfo, ModelKey, ModelSettings } from './model.ts'
+import { makeResident } from './make-resident.ts'
+import { type Message, textOf } from './message.ts'
+import type { ModelInfo, ModelKey } from './model.ts'
 import type { Decision, Needs, SelectionRequest, StruggleKind } from './policy.ts'
-import type { Preloader } from './preload.ts'
-import type { Reply, SendOptions, TurnReport } from './reply.ts'
-import type { Residency } from './residency.ts'
+import type { Reply, TurnReport } from './reply.ts'
 import type { Hold } from './residents.ts'
-import type { TurnSettings } from './settings.ts'
 import { needsOfTurn, PLAIN_NEEDS, settingsFor } from './situation.ts'
-import type { Speeds } from './speeds.ts'
-import type { Store } from './store.ts'
+import type { TurnInput, TurnParts } from './turn-parts.ts'
 
 /** Troubles after which the model is no longer in memory. */
 const GONE: ReadonlySet<StruggleKind> = new Set(['model-unloaded', 'backend-lost', 'crashed'])
 /** Longest that the store may take for a message, in ms: its own waits for other processes are shorter. */
 const STORE_LIMIT_MS = 60_000
-
-/** What a turn works with. */
-export interface TurnParts {
-  readonly ctx: PluginContext
-  readonly store: Store
-  readonly catalogue: Catalogue
-  readonly residency: Residency
-  readonly preloader: Preloader
-  readonly speeds: Speeds
-  readonly journal: Journal
-  readonly limits: TurnSettings
-  readonly models: Readonly<Record<string, ModelSettings>>
-  readonly now: () => number
-  /** 0 to 1. */
-  readonly random: () => number
-  /** The model in use, across turns. */
-  current(): ModelKey | undefined
-  setCurrent(model: ModelKey, decision: Decision): void
-  /** The model that a person chose for all messages. */
-  pinned(): ModelKey | undefined
-  question(purpose: SelectionRequest['purpose'], needs: Needs, about: Partial<SelectionRequest>): Promise<SelectionRequest>
-}
-
-/** What to answer. */
-export interface TurnInput {
-  readonly sessionId: string
-  readonly parts: readonly Part[]
-  readonly options: SendOptions
-}
 
 /** Where a turn is. */
 export type TurnPhase = 'receiving' | 'selecting' | 'loading' | 'composing' | 'generating' | 'storing' | 'ended'
@@ -85,12 +50,7 @@ export class Turn {
   readonly #cancel: AbortController = new AbortController()
   readonly #attempts: Attempts = new Attempts()
   readonly #answer: Answer
-  /** Windows that turned out to be too much for the memory, in tokens. */
-  readonly #shortened: Map<ModelKey, number> = new Map()
   #needs: Needs = PLAIN_NEEDS
-  #outOfMemory = false
-  /** The last resort was taken. */
-  #minimal = false
 
   constructor(parts: TurnParts, input: TurnInput) {
     this.#parts = parts
@@ -209,8 +169,8 @@ export class Turn {
       needs: this.#needs,
     })
     if ('model' in choice) return choice
-    if (this.#outOfMemory && !this.#minimal) {
-      this.#minimal = true
+    if (this.#attempts.outOfMemory && !this.#attempts.minimal) {
+      this.#attempts.minimal = true
       this.#parts.preloader.stop()
       const last = await minimalChoice(this.#parts, choice.request)
       if (last) return last
@@ -219,58 +179,10 @@ export class Turn {
     throw chatErrors.nothingServes(choice.rules, 'Free memory, or add a model that meets what this conversation needs; see mai models.')
   }
 
-  /** Where memory is refused, the same model with a shorter context, down to what the conversation needs. */
-  async #makeResident(choice: Choice, signal: AbortSignal): Promise<Hold | undefined> {
+  #makeResident(choice: Choice, signal: AbortSignal): Promise<Hold | undefined> {
     this.phase = 'loading'
-    const { model, decision } = choice
-    this.model = model.key
-    const { residency, journal, ctx, now } = this.#parts
-    const began = now()
-    const settings = { ...settingsFor(model, this.#parts.models), ...(choice.cpuOnly ? { gpuLayers: 'off' as const } : {}) }
-    const { contextTokens } = this.#needs
-    let contextLength = Math.max(contextTokens, Math.min(decision.contextLength, this.#shortened.get(model.key) ?? Infinity))
-    for (;;) {
-      try {
-        const hold = await residency.acquire({ model, settings: { ...settings, contextLength }, contextTokens, signal })
-        if (hold.loadMs > 0) {
-          const loaded = { model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }
-          await journal.record('model.loaded', loaded)
-          ctx.emit('model.loaded', loaded)
-        }
-        return hold
-      } catch (error) {
-        if (signal.aborted) throw error
-        const shorter = this.#shorterAfter(error, model.key, contextLength)
-        if (shorter === undefined) return await this.#loadFailed(choice, error, now() - began)
-        contextLength = shorter
-      }
-    }
-  }
-
-  /** A refusal is cheap and may be repeated; a crash is neither. */
-  #shorterAfter(error: unknown, model: ModelKey, contextLength: number): number | undefined {
-    const { memory, kind } = traitsOf(error)
-    if (!memory || (kind === 'crashed' && this.#shortened.has(model))) return undefined
-    const shorter = shorterContext(contextLength, this.#needs.contextTokens)
-    if (shorter !== undefined) this.#shortened.set(model, shorter)
-    return shorter
-  }
-
-  async #loadFailed({ model, request }: Choice, error: unknown, ms: number): Promise<undefined> {
-    const { catalogue, journal, ctx } = this.#parts
-    const { memory, kind } = traitsOf(error)
-    const fact = toErrorFact(error)
-    // What was listed before the backend went says nothing now: ask, and wait for it, before the next candidate.
-    if (kind === 'backend-lost') catalogue.invalidate()
-    this.#attempts.cause = error
-    this.#attempts.ended({ model: model.key, outcome: 'failed', code: fact.code, ms })
-    this.#attempts.giveUp(model.key, 'load-failed')
-    // What is as large would not fit either.
-    this.#outOfMemory ||= memory
-    if (memory) for (const other of notSmaller(request.candidates, model.key)) this.#attempts.failed.add(other)
-    await journal.record('model.load.failed', { model: model.key, code: fact.code, memory })
-    ctx.emit('model.load.failed', { model: model.key, error: fact })
-    return undefined
+    this.model = choice.model.key
+    return makeResident(this.#parts, choice, this.#needs.contextTokens, this.#attempts, signal)
   }
 
   /** @returns undefined when the conversation cannot be fitted to this model, which then counts as failed */
@@ -313,7 +225,7 @@ export class Turn {
 
   async #generate(
     model: ModelInfo,
-    { instance }: Hold,
+    { instance, loadMs }: Hold,
     prompt: AssembledPrompt,
     signal: AbortSignal,
     reason: string,
@@ -348,12 +260,17 @@ export class Turn {
       onWatcherBroken: (plugin, error) => ctx.emit('plugin.failed', { plugin, during: 'watching an answer', error: toErrorFact(error) }),
     })
     written()
-    await this.#state(model, prompt, outcome)
+    await this.#state(model, prompt, loadMs, outcome)
     return outcome
   }
 
   /** Records and states how an attempt ended. */
-  async #state(model: ModelInfo, prompt: AssembledPrompt, { ms, firstTokenMs, usage, finish, trouble }: GenerationOutcome): Promise<void> {
+  async #state(
+    model: ModelInfo,
+    prompt: AssembledPrompt,
+    loadMs: number,
+    { ms, firstTokenMs, usage, finish, trouble }: GenerationOutcome,
+  ): Promise<void> {
     const { ctx, journal, speeds } = this.#parts
     if (trouble) {
       const error = trouble.error ?? { code: trouble.kind, message: trouble.evidence }
@@ -363,7 +280,7 @@ export class Turn {
     }
     if (finish !== 'cancelled') {
       ctx.use('context').observe(model.key, prompt, usage.promptTokens)
-      void speeds.learn(model.key, { usage, firstTokenMs, ms })
+      void speeds.learn(model.key, { usage, firstTokenMs, ms }, loadMs > 0)
     }
     void journal.record('generation.finished', { model: model.key, ms, firstTokenMs, completionTokens: usage.completionTokens })
     ctx.emit('generation.finished', { ...this.#ids, model: model.key, finish, usage, ms, firstTokenMs })
@@ -398,9 +315,9 @@ export class Turn {
       // An out-of-memory looks like a crash: less before something as large.
       const larger = new Set(kind === 'crashed' ? notSmaller(request.candidates, model.key) : [])
       if (larger.size > 0 && alternatives.every(({ key }) => larger.has(key))) {
-        const shorter = this.#shortened.has(model.key) ? undefined : shorterContext(instance.contextLength, this.#needs.contextTokens)
+        const shorter = attempts.shortened.has(model.key) ? undefined : shorterContext(instance.contextLength, this.#needs.contextTokens)
         if (shorter !== undefined) {
-          this.#shortened.set(model.key, shorter)
+          attempts.shortened.set(model.key, shorter)
           attempts.again = model.key
           return
         }
@@ -469,7 +386,7 @@ export class Turn {
   #allFailed(request?: SelectionRequest): Error {
     const { residency, catalogue } = this.#parts
     const least =
-      request && this.#outOfMemory ? request.candidates.map(({ memory }) => memory.totalBytes).sort((a, b) => a - b)[0] : undefined
+      request && this.#attempts.outOfMemory ? request.candidates.map(({ memory }) => memory.totalBytes).sort((a, b) => a - b)[0] : undefined
     const unloadable = residency.unloadable()
     const loaded = catalogue.models.filter(({ instances }) => instances.some(({ instanceId }) => !unloadable.has(instanceId)))
     const cure =

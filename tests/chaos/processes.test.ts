@@ -15,7 +15,7 @@ import { type Pace, scriptedEngine } from '../../src/testing/scripted-engine.ts'
 import { type Desk, openDesk } from '../cli/support.ts'
 import { CANON, expectHealthy, SEEDS, seeded, THOROUGH, temporaryFolder, told } from './support.ts'
 
-/** Whole processes: `mai` as people run it, signals, a full disk, and two at once. */
+/** Whole processes: `mai` from dist/ as people run it, signals, a full disk, and two at once. */
 
 const SIZE = 2 ** 30
 
