@@ -7,13 +7,11 @@ import type { LoopFinding } from './exact-loop.ts'
 import { NearCopies } from './near-copies.ts'
 import type { LoopSettings } from './options.ts'
 import type { RecentUnits } from './recent-units.ts'
-import { countLines, fluency } from './text-class.ts'
+import { fluency, isVerse } from './text-class.ts'
 
 /** Fewest copies and units that are judged at all. */
 const FEWEST_COPIES = 5
 const FEWEST_UNITS = 96
-/** Lines shorter than this, in units, are verses or items of a list. */
-const VERSE_UNITS = 24
 /** Copies before certainty from which text is held back, in prose. */
 const CLOSE = 1
 
@@ -124,9 +122,7 @@ export class NoisyLoop {
     // In a code block even sentences may be data.
     const byPeriod = COPIES.find(([from]) => (inFence ? fluent / 2 : fluent) >= from)?.[1]
     const copies = byPeriod?.find(([from]) => period >= from)?.[1][column] ?? NEVER
-    const lines = countLines(this.#recent, first, this.#recent.count)
-    const verses = lines > 0 && (this.#recent.count - first) / lines < VERSE_UNITS
-    return verses ? Math.max(minNearVerses, copies) : copies
+    return isVerse(this.#recent, first, this.#recent.count) ? Math.max(minNearVerses, copies) : copies
   }
 }
 
