@@ -54,12 +54,14 @@ export function assembleCorpus(root: string, bytesAKind: number): Sample[] {
   const byKind = new Map<string, string[]>()
   for (const file of files) {
     const kind = file.startsWith('/var/log') ? 'log' : KINDS.find(([, test]) => test.test(file))?.[0]
-    if (kind !== undefined) byKind.set(kind, [...(byKind.get(kind) ?? []), file])
+    if (kind === undefined) continue
+    const all = byKind.get(kind)
+    if (all) all.push(file)
+    else byKind.set(kind, [file])
   }
   const samples: Sample[] = []
   for (const [kind, all] of byKind) samples.push(...someOf(kind, all, bytesAKind))
-  const facts = packagesOf(files)
-  samples.push(...generated(facts.slice(0, Math.ceil(bytesAKind / 1000)), fs.readFileSync(process.execPath).subarray(4096, 400_000)))
+  samples.push(...generated(packagesOf(files, Math.ceil(bytesAKind / 1000)), firstBytes(process.execPath, 400_000)))
   for (const [name, text] of Object.entries(VERSE)) samples.push({ kind: 'verse', name, text })
   return samples
 }
@@ -109,9 +111,19 @@ function* walk(folder: string, depth: number): Generator<string> {
   }
 }
 
-function packagesOf(files: readonly string[]): PackageFacts[] {
+function firstBytes(file: string, size: number): Buffer {
+  const bytes = Buffer.alloc(size)
+  const descriptor = fs.openSync(file, 'r')
+  fs.readSync(descriptor, bytes, 0, size, 0)
+  fs.closeSync(descriptor)
+  return bytes
+}
+
+function packagesOf(files: readonly string[], most: number): PackageFacts[] {
   const facts = new Map<string, PackageFacts>()
-  for (const file of files.filter((name) => name.endsWith(`${path.sep}package.json`))) {
+  for (const file of files) {
+    if (facts.size >= most) break
+    if (!file.endsWith(`${path.sep}package.json`)) continue
     try {
       const value: Record<string, unknown> = JSON.parse(fs.readFileSync(file, 'utf8'))
       const { name, version, description, license } = value

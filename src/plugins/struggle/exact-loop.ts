@@ -56,16 +56,18 @@ const COPIES: Readonly<Record<Exclude<TextClass, 'signs'>, readonly (readonly [p
   ],
   data: [
     [64, 3.2],
-    [32, 5],
-    [16, 7],
+    [16, 8],
     [8, 12],
     [0, 40],
   ],
 }
 /** Copies for which the figures above are meant; another setting moves them all. */
 const USUAL_COPIES = 3
-/** Share of words from which few different units are at least words: half the evidence does. */
-const SAID_WORDS = 0.3
+/** Share of words from which few different units are at least words, and the part of the evidence that then does. */
+const SAID_WORDS = 0.45
+const SAID_PART = 0.25
+/** The same for one sign over and over: rulers reach 82 units of 8 signs each. */
+const RULER_PART = 0.34
 
 /** The exact rule; one an answer. */
 export class ExactLoop {
@@ -113,6 +115,6 @@ export class ExactLoop {
     }
     const { count } = this.#recent
     const said = wordShare(this.#recent, count - Math.max(period, SHORTEST_RUN), count) >= SAID_WORDS
-    return Math.max(said ? minDataUnits / 2 : minDataUnits, period * minCopies)
+    return Math.max(said ? minDataUnits * SAID_PART : period === 1 ? minDataUnits * RULER_PART : minDataUnits, period * minCopies)
   }
 }
