@@ -21,7 +21,7 @@ export interface LoopCase {
 
 /** Units that are played of a loop at least, and copies: what a model writes before its limit. */
 const LONGEST_UNITS = 4096
-const FEWEST_COPIES = 12
+const FEWEST_COPIES = 32
 const MOST_CHARS = 400_000
 
 export function isNoisy({ noise }: LoopCase): boolean {

@@ -194,7 +194,7 @@ describe('the gate', () => {
           expect(open.push('more', 100) + open.end('stop', 100)).toBe('')
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 100 },
     )
   })
 })

@@ -56,6 +56,8 @@ const COPIES: Readonly<Record<Exclude<TextClass, 'signs'>, readonly (readonly [p
   ],
   data: [
     [64, 3.2],
+    [48, 4.5],
+    [32, 7],
     [16, 8],
     [8, 12],
     [0, 40],
@@ -66,6 +68,8 @@ const USUAL_COPIES = 3
 /** Share of words from which few different units are at least words, and the part of the evidence that then does. */
 const SAID_WORDS = 0.45
 const SAID_PART = 0.25
+/** Longest units of words that somebody says, on average, in UTF-16 units; those of base64 have 16. */
+const SAID_LENGTH = 8
 /** The same for one sign over and over: rulers reach 82 units of 8 signs each. */
 const RULER_PART = 0.34
 
@@ -114,7 +118,9 @@ export class ExactLoop {
       return Math.max(kind === 'code' || kind === 'data' ? minCodeUnits : minUnits, period * copies)
     }
     const { count } = this.#recent
-    const said = wordShare(this.#recent, count - Math.max(period, SHORTEST_RUN), count) >= SAID_WORDS
+    const from = count - Math.max(period, SHORTEST_RUN)
+    const length = (this.#recent.startAt(count - 1) - this.#recent.startAt(from)) / (count - 1 - from)
+    const said = wordShare(this.#recent, from, count) >= SAID_WORDS && length <= SAID_LENGTH
     return Math.max(said ? minDataUnits * SAID_PART : period === 1 ? minDataUnits * RULER_PART : minDataUnits, period * minCopies)
   }
 }

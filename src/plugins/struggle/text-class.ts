@@ -13,7 +13,7 @@ export type TextClass = 'prose' | 'verse' | 'mixed' | 'code' | 'data' | 'signs'
 const PROSE_FLUENCY = 0.32
 const MIXED_FLUENCY = 0.2
 const CODE_FLUENCY = 0.08
-/** With so few different units a stretch says nothing. */
+/** With so few different units, or without a word, a stretch says nothing. */
 const SIGNS_VARIETY = 4
 /** Lines shorter than this, in units, are verses or items of a list. */
 const VERSE_UNITS = 24
@@ -25,7 +25,7 @@ export function classify(recent: RecentUnits, from: number, to: number): TextCla
   if (fluent >= MIXED_FLUENCY) return 'mixed'
   const different = new Set<number>()
   for (let at = from; at < to && different.size <= SIGNS_VARIETY; at++) different.add(recent.hashAt(at))
-  if (different.size <= SIGNS_VARIETY) return 'signs'
+  if (different.size <= SIGNS_VARIETY || wordShare(recent, from, to) === 0) return 'signs'
   return fluent >= CODE_FLUENCY ? 'code' : 'data'
 }
 
@@ -48,7 +48,13 @@ export function wordShare(recent: RecentUnits, from: number, to: number): number
 
 /** Whether the text is broken into short lines: refrains and lists repeat themselves more than sentences do. */
 export function isVerse(recent: RecentUnits, from: number, to: number): boolean {
+  const lines = countLines(recent, from, to)
+  return lines > 0 && (to - from) / lines < VERSE_UNITS
+}
+
+/** Line breaks. */
+export function countLines(recent: RecentUnits, from: number, to: number): number {
   let lines = 0
   for (let at = from; at < to; at++) if (recent.kindAt(at) === NEWLINE) lines++
-  return lines > 0 && (to - from) / lines < VERSE_UNITS
+  return lines
 }

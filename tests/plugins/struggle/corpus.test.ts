@@ -6,7 +6,7 @@ import { replay } from '../../../bench/struggle/replay.ts'
 import { struggleWatchers } from '../../../src/plugins/struggle/index.ts'
 
 /** A sample of what `npm run bench:struggle` plays whole, which is 14 MB. */
-const samples = assembleCorpus(path.resolve(), 80_000)
+const samples = assembleCorpus(path.resolve(), 150_000)
 const watchers = struggleWatchers()
 
 describe('on real text, the detectors', () => {
