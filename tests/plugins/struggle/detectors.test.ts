@@ -78,6 +78,15 @@ describe('stall', () => {
   })
 })
 
+describe('progress of the prompt', () => {
+  it('is a sign of life, and not the first content', () => {
+    const watch = watching('stall', { promptTokens: 10 })
+    watch.alive?.(25_000, { tokens: 0 })
+    expect(watch.tick(55_000)).toEqual(clear)
+    expect(watch.tick(55_001)).toMatchObject({ kind: 'stall' })
+  })
+})
+
 describe('slow', () => {
   const shown = { prefillPerSecond: undefined, writingPerSecond: 50 }
   const write = (watch: ReturnType<typeof watching>, perSecond: number, seconds: number): ReturnType<typeof watch.tick>[] =>
