@@ -5,11 +5,10 @@
  */
 import type { AnswerStart, AnswerWatch, Verdict, Watcher } from '../../chat/watcher.ts'
 import type { GarbledSettings } from './options.ts'
-import { clash, NO_SCRIPT, SCRIPTS, scriptOf } from './scripts.ts'
+import { RecentMarks } from './recent-marks.ts'
+import { clash, LATIN, NO_SCRIPT, SCRIPTS, scriptOf } from './scripts.ts'
 
 const CLEAR: Verdict = { state: 'clear' }
-const INVALID = 1
-const CLASH = 2
 
 /** Watches the characters of the last few words. */
 export function garbledWatcher(settings: GarbledSettings): Watcher {
@@ -25,16 +24,14 @@ function isInvalid(point: number): boolean {
 
 class GarbledWatch implements AnswerWatch {
   readonly #settings: GarbledSettings
-  /** The last characters: marks, scripts, offsets. */
-  readonly #marks: Uint8Array
-  readonly #scripts: Uint8Array
-  readonly #offsets: Float64Array
-  readonly #letters = new Uint16Array(SCRIPTS)
+  readonly #invalid: RecentMarks
+  readonly #clashes: RecentMarks
+  /** By script: the character that had it last. */
+  readonly #seen = new Float64Array(SCRIPTS).fill(-Infinity)
   #characters = 0
-  #invalid = 0
-  #clashes = 0
-  #different = 0
-  #last = NO_SCRIPT
+  /** Up to this character the marks must be looked at. */
+  #alertUntil = 0
+  #script = NO_SCRIPT
   #high = 0
   /** UTF-16 units taken, those of other models included. */
   #at: number
@@ -42,9 +39,8 @@ class GarbledWatch implements AnswerWatch {
 
   constructor({ already }: AnswerStart, settings: GarbledSettings) {
     this.#settings = settings
-    this.#marks = new Uint8Array(settings.window)
-    this.#scripts = new Uint8Array(settings.window)
-    this.#offsets = new Float64Array(settings.window)
+    this.#invalid = new RecentMarks(settings.maxInvalid)
+    this.#clashes = new RecentMarks(settings.minChanges)
     this.#at = already.length
   }
 
@@ -63,6 +59,14 @@ class GarbledWatch implements AnswerWatch {
 
   #unit(unit: number): void {
     const at = this.#at++
+    if (unit < 0x7f && unit >= 0x20 && this.#high === 0 && this.#script <= LATIN) {
+      // Most text: nothing here can be odd.
+      const script = scriptOf(unit)
+      if (script !== NO_SCRIPT) this.#seen[LATIN] = this.#characters
+      this.#script = script
+      if (++this.#characters <= this.#alertUntil) this.#judge()
+      return
+    }
     const high = this.#high
     this.#high = 0
     if (high !== 0) {
@@ -74,52 +78,37 @@ class GarbledWatch implements AnswerWatch {
   }
 
   #character(point: number, at: number): void {
-    const { window, maxInvalid, minScripts, minChanges } = this.#settings
-    const slot = this.#characters % window
-    if (this.#characters >= window) this.#forget(slot)
-    this.#characters++
     const script = scriptOf(point)
-    const mark = isInvalid(point) ? INVALID : clash(this.#last, script) ? CLASH : 0
-    this.#last = script
-    this.#marks[slot] = mark
-    this.#scripts[slot] = script
-    this.#offsets[slot] = at
-    if (mark === INVALID) this.#invalid++
-    if (mark === CLASH) this.#clashes++
-    if (script !== NO_SCRIPT && this.#count(script, 1) === 1) this.#different++
-    if (this.#invalid * 2 >= maxInvalid) {
-      const evidence = `${this.#invalid} invalid characters among the last ${window}`
-      this.#verdict = this.#judge(this.#invalid >= maxInvalid, INVALID, evidence)
-    } else if (this.#different >= minScripts && this.#clashes * 2 >= minChanges) {
-      const evidence = `letters of ${this.#different} scripts, ${this.#clashes} changes inside words`
-      this.#verdict = this.#judge(this.#clashes >= minChanges, CLASH, evidence)
-    } else if (this.#verdict !== CLEAR) this.#verdict = CLEAR
+    const invalid = isInvalid(point)
+    if (invalid) this.#invalid.add(this.#characters, at)
+    const odd = invalid || clash(this.#script, script)
+    if (odd && !invalid) this.#clashes.add(this.#characters, at)
+    if (odd) this.#alertUntil = this.#characters + this.#settings.window + 1
+    if (script !== NO_SCRIPT) this.#seen[script] = this.#characters
+    this.#script = script
+    if (++this.#characters <= this.#alertUntil) this.#judge()
   }
 
-  #judge(certain: boolean, mark: number, evidence: string): Verdict {
-    const from = this.#firstOf(mark)
-    return certain ? { state: 'struggle', kind: 'garbled', evidence, cutAt: from } : { state: 'suspect', from }
-  }
-
-  #forget(slot: number): void {
-    if (this.#marks[slot] === INVALID) this.#invalid--
-    if (this.#marks[slot] === CLASH) this.#clashes--
-    const script = this.#scripts[slot] ?? NO_SCRIPT
-    if (script !== NO_SCRIPT && this.#count(script, -1) === 0) this.#different--
-  }
-
-  #count(script: number, by: number): number {
-    const letters = (this.#letters[script] ?? 0) + by
-    this.#letters[script] = letters
-    return letters
-  }
-
-  /** Offset of the oldest character of the window that has the mark. */
-  #firstOf(mark: number): number {
-    const { window } = this.#settings
-    for (let n = Math.max(0, this.#characters - window); n < this.#characters; n++) {
-      if (this.#marks[n % window] === mark) return this.#offsets[n % window] ?? this.#at
+  #judge(): void {
+    const { window, maxInvalid, minScripts, minChanges } = this.#settings
+    const first = this.#characters - window
+    const invalid = this.#invalid.since(first)
+    if (invalid * 2 >= maxInvalid) {
+      const evidence = `${invalid} invalid characters among the last ${window}`
+      return this.#conclude(invalid >= maxInvalid, this.#invalid.firstSince(first), evidence)
     }
-    return this.#at
+    const changes = this.#clashes.since(first)
+    if (changes * 2 >= minChanges) {
+      const scripts = this.#seen.reduce((different, seen) => (seen >= first ? different + 1 : different), 0)
+      if (scripts >= minScripts) {
+        const evidence = `letters of ${scripts} scripts, ${changes} changes inside words`
+        return this.#conclude(changes >= minChanges, this.#clashes.firstSince(first), evidence)
+      }
+    }
+    if (this.#verdict !== CLEAR) this.#verdict = CLEAR
+  }
+
+  #conclude(certain: boolean, from: number, evidence: string): void {
+    this.#verdict = certain ? { state: 'struggle', kind: 'garbled', evidence, cutAt: from } : { state: 'suspect', from }
   }
 }

@@ -10,7 +10,7 @@
 /** What a unit is. */
 export const WORD = 1
 export const NUMBER = 2
-export const PUNCTUATION = 3
+const PUNCTUATION = 3
 export const NEWLINE = 4
 export const BLANKS = 5
 /** A character of a script that is written without spaces. */

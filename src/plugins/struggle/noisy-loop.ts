@@ -7,19 +7,23 @@ import type { LoopFinding } from './exact-loop.ts'
 import { NearCopies } from './near-copies.ts'
 import type { LoopSettings } from './options.ts'
 import type { RecentUnits } from './recent-units.ts'
-import { countLines, fluency } from './text-class.ts'
+import { countLines, fluency, isVerse } from './text-class.ts'
 
 /** Fewest copies and units that are judged at all. */
 const FEWEST_COPIES = 5
 const FEWEST_UNITS = 96
-/** Lines shorter than this, in units, are verses or items of a list. */
-const VERSE_UNITS = 24
 /** Copies before certainty from which text is held back, in prose. */
 const CLOSE = 1
 
 /** Likeness of the columns of {@link COPIES}. */
 const LIKENESS: readonly number[] = [0.8, 0.85, 0.9, 0.95, 0.985]
 const NEVER = Infinity
+/** Line breaks a copy from which copies are lines. */
+const LINE_SHARE = 0.5
+/** Part of the copies of short lines that long ones need: a list of paragraphs is shorter. */
+const LONG_LINES = 0.6
+/** Likeness of text in which nothing changes but numbers that count. */
+const COUNTING = 0.985
 /**
  * Copies that make a loop: by fluency, then by period in units, at least so much each, then by likeness.
  * Lists, logs, tables and generated code are near copies by nature, the more so the shorter their lines and the less they speak.
@@ -124,9 +128,11 @@ export class NoisyLoop {
     // In a code block even sentences may be data.
     const byPeriod = COPIES.find(([from]) => (inFence ? fluent / 2 : fluent) >= from)?.[1]
     const copies = byPeriod?.find(([from]) => period >= from)?.[1][column] ?? NEVER
-    const lines = countLines(this.#recent, first, this.#recent.count)
-    const verses = lines > 0 && (this.#recent.count - first) / lines < VERSE_UNITS
-    return verses ? Math.max(minNearVerses, copies) : copies
+    const { count } = this.#recent
+    if (countLines(this.#recent, first, count) * period < (count - first) * LINE_SHARE) return copies
+    // Verses and lists have many items that are alike by nature; only where nothing but numbers counts up it needs fewer.
+    const short = isVerse(this.#recent, first, count) && likeness < COUNTING
+    return Math.max(short ? minNearVerses : Math.ceil(minNearVerses * LONG_LINES), copies)
   }
 }
 

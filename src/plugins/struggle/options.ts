@@ -31,13 +31,11 @@ export interface LoopSettings {
   readonly minCopies: number
   /** Units that these copies must cover at least; default 48, from the same measurement. */
   readonly minUnits: number
-  /** Units that copies of code must cover; default 160: generated tables, unrolled loops and tests reach 150. */
+  /** Units that copies of code must cover; default 80, with the copies of `exact-loop.ts`. */
   readonly minCodeUnits: number
-  /** Units that copies with next to no words must cover; default 480: rulers, zeros and base64 padding reach 220. */
+  /** Units that copies with next to no words must cover; default 480: rulers, zeros and base64 padding reach 320. */
   readonly minDataUnits: number
-  /** Near copies that make a noisy loop in running prose; default 6. Real prose reached 4 over 60 MB. */
-  readonly minNearCopies: number
-  /** The same where each line is a copy or verses follow each other; default 12: counting songs have 10 verses. */
+  /** Near copies that make a noisy loop where copies are lines or verses; default 20: counting songs have 10 verses, lists of a model 20 items. */
   readonly minNearVerses: number
   /** Share of units that near copies have in common, 0 to 1; default 0.8. */
   readonly likeness: number
@@ -110,8 +108,7 @@ const loop = z.strictObject({
   minUnits: count.default(48),
   minCodeUnits: count.default(80),
   minDataUnits: count.default(480),
-  minNearCopies: count.min(2).default(6),
-  minNearVerses: count.min(2).default(12),
+  minNearVerses: count.min(2).default(20),
   likeness: share.default(0.8),
 })
 const compression = z.strictObject({

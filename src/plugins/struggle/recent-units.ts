@@ -6,7 +6,7 @@
 import { IDEOGRAPH, type UnitKind, WORD } from './lexer.ts'
 
 /** Units that are remembered; a power of two. */
-export const MEMORY = 2048
+const MEMORY = 2048
 const MASK = MEMORY - 1
 
 /** A ring of units with an index by hash. Positions count from the start of the text. */

@@ -6,8 +6,8 @@
 
 /** No letter, or a mark that goes with any script. */
 export const NO_SCRIPT = 0
-const OTHER = 1
-const LATIN = 2
+export const LATIN = 1
+const OTHER = 2
 /** Scripts whose writers put Latin words between their own without a blank. */
 const JOINING: readonly string[] = ['Han', 'Hiragana', 'Katakana', 'Hangul', 'Thai', 'Lao', 'Khmer', 'Myanmar']
 const SEPARATE: readonly string[] = [

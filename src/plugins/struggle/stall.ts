@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { AnswerStart, AnswerWatch, Verdict, Watcher } from '../../chat/watcher.ts'
+import type { AnswerStart, AnswerWatch, PieceFacts, Verdict, Watcher } from '../../chat/watcher.ts'
 import type { StallSettings } from './options.ts'
 
 const CLEAR: Verdict = { state: 'clear' }
@@ -22,34 +22,38 @@ function firstTokenLimit({ promptTokens, shown }: AnswerStart, settings: StallSe
 class StallWatch implements AnswerWatch {
   readonly #firstLimit: number
   readonly #gapMs: number
-  readonly #began: number
-  #lastAt: number | undefined
+  /** The last sign of life. */
+  #lastAt: number
+  #hasContent = false
   /** Characters so far, those of other models included. */
   #chars: number
 
   constructor(answer: AnswerStart, settings: StallSettings) {
     this.#firstLimit = firstTokenLimit(answer, settings)
     this.#gapMs = settings.gapMs
-    this.#began = answer.time
+    this.#lastAt = answer.time
     this.#chars = answer.already.length
   }
 
   push(text: string, now: number): Verdict {
+    if (text === '') return CLEAR
     this.#chars += text.length
-    if (text !== '') this.#lastAt = now
-    return CLEAR
-  }
-
-  alive(now: number): Verdict {
+    this.#hasContent = true
     this.#lastAt = now
     return CLEAR
   }
 
+  alive(now: number, { tokens, toolCall }: PieceFacts): Verdict {
+    this.#lastAt = now
+    // Progress of the prompt is a sign of life, and no content: it may come in large steps.
+    if (tokens > 0 || toolCall) this.#hasContent = true
+    return CLEAR
+  }
+
   tick(now: number): Verdict {
-    const silent = now - (this.#lastAt ?? this.#began)
-    const limit = this.#lastAt === undefined ? this.#firstLimit : this.#gapMs
-    if (silent <= limit) return CLEAR
-    const what = this.#lastAt === undefined ? 'no content' : 'nothing more'
+    const silent = now - this.#lastAt
+    if (silent <= (this.#hasContent ? this.#gapMs : this.#firstLimit)) return CLEAR
+    const what = this.#hasContent ? 'nothing more' : 'no content'
     return { state: 'struggle', kind: 'stall', evidence: `${what} for ${Math.round(silent / 1000)} s`, cutAt: this.#chars }
   }
 
