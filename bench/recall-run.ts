@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto'
 import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
-import type { ContextAssembler } from '../src/chat/context.ts'
+import type { AssembledPrompt, ContextAssembler } from '../src/chat/context.ts'
 import { createMai, type Mai } from '../src/chat/mai.ts'
 import { type Message, textOf } from '../src/chat/message.ts'
 import { definePlugin, type Plugin } from '../src/core/plugin.ts'
@@ -34,12 +34,22 @@ export async function modelFiles(folder: string): Promise<string[]> {
 /** The folder where models for tests lie. */
 export const MODELS: string = process.env.MAI_TEST_MODELS ?? path.resolve('node_modules/.cache/mai/home/models')
 
+/** What became of a case. */
+export interface Recalled {
+  /** The answer is right. */
+  readonly answered: boolean
+  /** What has to be answered stood in the prompt. */
+  readonly inPrompt: boolean
+  /** Tokens of the prompt. */
+  readonly tokens: number
+}
+
 /** A Mai on one model with two windows. */
 export interface RecallDesk {
   /** What the model makes of a question with its fact right before it. */
   bare(each: RecallCase): Promise<boolean>
   /** The same, so many turns later, after a switch from the larger to the smaller window. */
-  later(each: RecallCase, turns: number): Promise<boolean>
+  later(each: RecallCase, turns: number): Promise<Recalled>
   close(): Promise<void>
 }
 
@@ -69,6 +79,13 @@ export async function openRecallDesk(model: string, context: Plugin = compressio
   })
   // Both stay in memory, so that a switch is a switch of the conversation and not a load each time.
   for (const name of Object.keys(WINDOWS)) await mai.models.preloadModel(name)
+  let prompt: AssembledPrompt | undefined
+  const assembler = mai.kernel.context.use('context')
+  const assemble = assembler.assemble.bind(assembler)
+  assembler.assemble = async (request) => {
+    prompt = await assemble(request)
+    return prompt
+  }
   const ask = async (sessionId: string, text: string, window: keyof typeof WINDOWS, maxTokens = ANSWER_TOKENS): Promise<string> =>
     (await mai.processMessage(text, { sessionId, model: window, sampling: { maxTokens } })).text
   return {
@@ -81,7 +98,9 @@ export async function openRecallDesk(model: string, context: Plugin = compressio
       await said(mai, id, fact, 'I see, thank you for telling me.')
       for (let turn = 0; turn < turns; turn++) await said(mai, id, ...smallTalk(turn))
       await ask(id, 'Let us go on with the tour.', 'first', 4)
-      return right.test(await ask(id, question, 'second'))
+      const answered = right.test(await ask(id, question, 'second'))
+      const texts = prompt?.messages.map(({ parts }) => textOf(parts)) ?? []
+      return { answered, inPrompt: texts.some((text) => right.test(text)), tokens: prompt?.tokens ?? 0 }
     },
     async close() {
       await mai.shutdown()

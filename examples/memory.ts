@@ -66,7 +66,7 @@ export const memory: PluginFactory<typeof options> = definePlugin({
       if (recalled.length === 0) return next(input)
       // The oldest first, as they were said: the prompt then changes little from one message to the next.
       const lines = recalled.sort((a, b) => a.time - b.time).map(({ text }) => `- ${text}`)
-      const section = { id: 'memory', layer: 'ledger', text: [HEADER, ...lines].join('\n'), priority: 50, maxTokens } as const
+      const section = { id: 'memory', layer: 'recall', text: [HEADER, ...lines].join('\n'), priority: 50, maxTokens } as const
       return next({ ...input, sections: [...input.sections, section] })
     })
 

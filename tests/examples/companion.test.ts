@@ -41,7 +41,7 @@ export default { ...companion, plugins: [...companion.plugins, lmstudio({ baseUr
     const recalled = prompts.at(-1) ?? ''
     expect(recalled).toContain('- My dog is called Biscuit.')
     expect(recalled.indexOf('Your name is Ada')).toBeLessThan(recalled.indexOf('Biscuit'))
-    expect(recalled).toMatch(/user: What is my dog called\?$/)
+    expect(recalled).toMatch(/What is my dog called\?$/)
 
     await desk.mai(['ask', 'My dog is called Rex now.'])
     const [trip, dog] = await kept()

@@ -80,6 +80,7 @@ export class Keeper {
   readonly #now: () => number
   readonly #seen: Map<string, Seen> = new Map()
   readonly #composed: Map<string, Composed> = new Map()
+  readonly #asked: Map<string, ComposeInput> = new Map()
   /** Sessions that are worth a look. */
   readonly #due: Set<string> = new Set()
   /** How fast a model reads, in tokens/ms. */
@@ -130,12 +131,14 @@ export class Keeper {
   }
 
   /** What stands in a prompt. Where all of a conversation fits by far nothing is read. */
-  async section({ sessionId, model, message, budgetTokens }: ComposeInput): Promise<PromptSection | undefined> {
+  async section(input: ComposeInput): Promise<PromptSection | undefined> {
+    const { sessionId, model, message, budgetTokens } = input
     const context = this.#ctx.use('context')
     const seen = this.#seen.get(sessionId)
     // The budget of all sections is a quarter of the usable window.
     const enough = budgetTokens * 4 * this.#settings.prepareAt
     if (seen && !seen.condensed && seen.tokens <= enough) return undefined
+    remember(this.#asked, sessionId, input)
     const store = this.#ctx.use('store')
     const maxTokens = Math.min(this.#settings.maxTokens, Math.floor(budgetTokens / 2))
     const { through, facts } = await store.ledgerState(sessionId)
@@ -205,6 +208,9 @@ export class Keeper {
     const kept = await store.changeLedger(sessionId, { ...change, looked })
     const { facts, refused } = verdict
     const ms = this.#now() - began
+    // Chosen now rather than when somebody waits for the next prompt.
+    const asked = this.#asked.get(sessionId)
+    if (kept && asked) await this.section(asked)
     if (kept) this.#ctx.emit('ledger.noted', { sessionId, model: answer.model, facts: facts.length, refused, through: batch.through, ms })
     return kept ? 'more' : 'later'
   }

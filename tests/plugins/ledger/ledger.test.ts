@@ -161,7 +161,7 @@ describe('the ledger of a long conversation', () => {
         }),
     ],
     ['invented', () => JSON.stringify({ facts: [{ fact: 'Berlin has three large airports near Hamburg', messages: [1] }] })],
-    ['without a source', () => JSON.stringify({ facts: [{ fact: 'The code c0 is 1000.', messages: [99, -1, 0] }] })],
+    ['without a source', () => JSON.stringify({ facts: [{ fact: 'The code c0 is 7777, not 8888.', messages: [99, -1, 0] }] })],
   ])('is left as it was by an answer that is %s, and after some the model is left alone', async (_, notes) => {
     const it = await world(notes)
     await past(it, 30)
