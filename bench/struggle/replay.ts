@@ -25,6 +25,7 @@ const START: AnswerStart = {
   already: '',
   time: 0,
   shown: { prefillPerSecond: undefined, writingPerSecond: undefined },
+  limits: { firstTokenMs: 30_000, gapMs: 15_000 },
 }
 
 /** Pieces of 1 to 8 characters, cut anywhere. */

@@ -13,6 +13,11 @@ export interface Pending {
   readonly kind: StruggleKind
 }
 
+/** Repetition, exact or not. */
+const REPEATING: readonly StruggleKind[] = ['loop', 'noisy-loop']
+/** Models that repeat themselves within so many characters do so at the same place: a detector needs about that many to be sure. */
+const SAME_PLACE_CHARS = 2000
+
 /** The attempts of one turn. */
 export class Attempts {
   readonly list: Attempt[] = []
@@ -31,6 +36,9 @@ export class Attempts {
   again: ModelKey | undefined
   /** The error that says most about why. */
   cause: unknown
+  /** What was found to be the text itself. */
+  readonly accepted: Set<StruggleKind> = new Set()
+  #loop: { readonly model: ModelKey; readonly atChar: number } | undefined
   readonly #generations: Map<ModelKey, number> = new Map()
 
   get count(): number {
@@ -48,6 +56,19 @@ export class Attempts {
 
   ended(attempt: Attempt): void {
     this.list.push(attempt)
+  }
+
+  /** A model repeats itself. @returns whether another one did so at this place */
+  agrees(model: ModelKey, kind: StruggleKind, atChar: number): boolean {
+    if (!REPEATING.includes(kind)) return false
+    const before = this.#loop
+    this.#loop = { model, atChar }
+    return before !== undefined && before.model !== model && atChar - before.atChar <= SAME_PLACE_CHARS
+  }
+
+  /** The turn goes on with what looked like a struggle. */
+  accept(kind: StruggleKind): void {
+    for (const accepted of REPEATING.includes(kind) ? REPEATING : [kind]) this.accepted.add(accepted)
   }
 
   /** The model failed for this turn. */

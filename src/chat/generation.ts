@@ -71,7 +71,8 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   const { backend, request, now } = input
   const began = now()
   const already = request.continueFrom ?? ''
-  const start = { model: request.instance.model, promptTokens: input.promptTokens, shown: input.shown, already, time: began }
+  const { promptTokens, shown, firstTokenMs, gapMs } = input
+  const start = { model: request.instance.model, promptTokens, shown, limits: { firstTokenMs, gapMs }, already, time: began }
   const gate = new Gate(input.watchers, start, input.onWatcherBroken)
   const stop = new AbortController()
   const signal = AbortSignal.any([input.signal, stop.signal])

@@ -249,7 +249,7 @@ export class Turn {
       },
       promptTokens: prompt.tokens,
       shown: await speeds.of(model.key),
-      watchers: ctx.all('watcher'),
+      watchers: ctx.all('watcher').filter(({ kinds }) => !kinds?.every((kind) => this.#attempts.accepted.has(kind))),
       firstTokenMs: limits.firstTokenMs,
       gapMs: limits.gapMs,
       signal,
@@ -308,6 +308,7 @@ export class Turn {
       releasedChars,
       alternatives: alternatives.length,
       anotherRoute: catalogue.anotherRoute(model, trouble.cause),
+      agreed: attempts.agrees(model.key, kind, releasedChars),
       random: this.#parts.random(),
     })
     if (decision.action === 'fail') throw trouble.cause instanceof Error ? trouble.cause : this.#allFailed()
@@ -326,6 +327,7 @@ export class Turn {
       if (kind === 'context-full') this.#needs = { ...this.#needs, contextTokens: this.#needs.contextTokens + 1 }
       return
     }
+    if (decision.action === 'continue') attempts.accept(kind)
     attempts.again = model.key
     if (decision.delayMs > 0) await sleep(decision.delayMs, undefined, { signal }).catch(() => {})
   }

@@ -21,6 +21,8 @@ export interface AnswerStart {
   readonly promptTokens: number
   /** What this model has shown on this machine so far, in tokens/s; undefined where nothing is known. */
   readonly shown: { readonly prefillPerSecond: number | undefined; readonly writingPerSecond: number | undefined }
+  /** Silence that this turn allows, in ms: to the first content, before the prompt's length counts, and between pieces. */
+  readonly limits: { readonly firstTokenMs: number; readonly gapMs: number }
   /** Text the answer already has, when a model continues another's. */
   readonly already: string
   /** Epoch ms. */
@@ -48,5 +50,7 @@ export interface AnswerWatch {
 /** A detector. One that throws is dropped for the rest of the answer. */
 export interface Watcher {
   readonly name: string
+  /** All that it finds. It is left out where these were found to be the text itself. Default: whatever. */
+  readonly kinds?: readonly StruggleKind[]
   start(answer: AnswerStart): AnswerWatch
 }

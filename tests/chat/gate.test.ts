@@ -9,6 +9,7 @@ const start: AnswerStart = {
   already: '',
   time: 0,
   shown: { prefillPerSecond: undefined, writingPerSecond: undefined },
+  limits: { firstTokenMs: 30_000, gapMs: 15_000 },
 }
 const clear: Verdict = { state: 'clear' }
 

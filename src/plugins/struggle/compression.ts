@@ -22,7 +22,7 @@ const CLEAR: Verdict = { state: 'clear' }
 
 /** Watches the zlib ratio of a tail of fixed length. */
 export function compressionWatcher(settings: CompressionSettings): Watcher {
-  return { name: 'struggle: compression', start: (answer) => new CompressionWatch(answer, settings) }
+  return { name: 'struggle: compression', kinds: ['loop'], start: (answer) => new CompressionWatch(answer, settings) }
 }
 
 class CompressionWatch implements AnswerWatch {

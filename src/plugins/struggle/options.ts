@@ -49,14 +49,14 @@ export interface CompressionSettings {
 }
 
 export interface StallSettings {
-  /** Shortest limit to the first content, in ms; default 30,000. */
-  readonly firstTokenMs: number
+  /** Shortest limit to the first content, in ms; default: the turn's, `turn.firstTokenMs`. */
+  readonly firstTokenMs?: number | undefined
   /** The limit is this many times the predicted reading time of the prompt, where that is longer; default 4. */
   readonly firstTokenFactor: number
   /** Reading speed of a model that nothing is known of, in tokens/s; default 20: a large model on a slow processor. */
   readonly coldPrefillPerSecond: number
-  /** Longest silence between pieces of content, in ms; default 15,000. */
-  readonly gapMs: number
+  /** Longest silence between pieces of content, in ms; default: the turn's, `turn.gapMs`. */
+  readonly gapMs?: number | undefined
 }
 
 export interface SlowSettings {
@@ -116,10 +116,10 @@ const compression = z.strictObject({
   ratio: z.number().min(2).default(6),
 })
 const stall = z.strictObject({
-  firstTokenMs: ms.default(30_000),
+  firstTokenMs: ms.optional(),
   firstTokenFactor: z.number().min(1).default(4),
   coldPrefillPerSecond: z.number().positive().default(20),
-  gapMs: ms.default(15_000),
+  gapMs: ms.optional(),
 })
 const slow = z.strictObject({
   share: share.default(0.2),

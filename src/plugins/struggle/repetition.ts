@@ -19,7 +19,7 @@ const CLEAR: Verdict = { state: 'clear' }
 
 /** Watches for loops. */
 export function repetitionWatcher(settings: LoopSettings): Watcher {
-  return { name: 'struggle: loops', start: (answer) => new RepetitionWatch(answer, settings) }
+  return { name: 'struggle: loops', kinds: ['loop', 'noisy-loop'], start: (answer) => new RepetitionWatch(answer, settings) }
 }
 
 class RepetitionWatch implements AnswerWatch {

@@ -14,9 +14,9 @@ export function stallWatcher(settings: StallSettings): Watcher {
 }
 
 /** How long the first content may take, in ms: a model must read the prompt first. */
-function firstTokenLimit({ promptTokens, shown }: AnswerStart, settings: StallSettings): number {
+function firstTokenLimit({ promptTokens, shown, limits }: AnswerStart, settings: StallSettings): number {
   const speed = shown.prefillPerSecond ?? settings.coldPrefillPerSecond
-  return Math.max(settings.firstTokenMs, (settings.firstTokenFactor * promptTokens * 1000) / speed)
+  return Math.max(settings.firstTokenMs ?? limits.firstTokenMs, (settings.firstTokenFactor * promptTokens * 1000) / speed)
 }
 
 class StallWatch implements AnswerWatch {
@@ -30,7 +30,7 @@ class StallWatch implements AnswerWatch {
 
   constructor(answer: AnswerStart, settings: StallSettings) {
     this.#firstLimit = firstTokenLimit(answer, settings)
-    this.#gapMs = settings.gapMs
+    this.#gapMs = settings.gapMs ?? answer.limits.gapMs
     this.#lastAt = answer.time
     this.#chars = answer.already.length
   }

@@ -21,11 +21,26 @@ const LONGEST_WAIT_MS = 30_000
 
 /** Another way to the same model or another model at once, where there is one; the same again only when that can help. */
 export function onStruggle(request: StruggleRequest, { failOverContentFilter }: StruggleOptions): StruggleDecision {
-  const { transient, alternatives, anotherRoute = false, attempts, attemptsOnModel, retryAfterMs, kind, error, random } = request
+  const {
+    transient,
+    alternatives,
+    anotherRoute = false,
+    agreed = false,
+    attempts,
+    attemptsOnModel,
+    retryAfterMs,
+    kind,
+    error,
+    random,
+  } = request
   const decide = (action: StruggleDecision['action'], reason: string, delayMs = 0): StruggleDecision => ({ action, reason, delayMs })
   if (error?.code === 'MAI_CONTENT_FILTERED' && !failOverContentFilter) return decide('fail', 'content-filter')
   if (attempts >= ATTEMPTS) return decide('fail', 'attempts')
   if (anotherRoute) return decide('retry', 'another-route')
+  // Two models that write the same are not both stuck: a table, a song or a count is asked for.
+  if (agreed) return decide('continue', 'agreed')
+  // Small variations may be meant, and nobody else can tell.
+  if (kind === 'noisy-loop' && alternatives === 0) return decide('continue', 'no-alternative')
   // A model that somebody unloaded, or a server that dropped the line, is itself fine: go on with it where nothing else is.
   if (alternatives > 0) return decide('switch', kind)
   if (!transient || attemptsOnModel >= ATTEMPTS_ON_MODEL) return decide('fail', 'no-alternative')

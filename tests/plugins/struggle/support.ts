@@ -8,6 +8,7 @@ export const START: AnswerStart = {
   already: '',
   time: 0,
   shown: { prefillPerSecond: undefined, writingPerSecond: undefined },
+  limits: { firstTokenMs: 30_000, gapMs: 15_000 },
 }
 
 /** One detector by the end of its name. */
