@@ -35,8 +35,9 @@ const options: z.ZodType<CompressionOptions, CompressionInput> = z.strictObject(
   extractShare: z.number().min(0).max(0.5).default(0.15),
 })
 
-/** Name of the learned figure: this model's tokens for each of o200k's. */
+/** Names of the learned figures: this model's tokens for each of o200k's, of ASCII and of other characters. */
 const RATIO = 'tokensPerO200k'
+const FOREIGN_RATIO = 'tokensPerO200kBeyondAscii'
 
 /** Answers the slot `context`. */
 export const compression: PluginFactory<typeof options> = definePlugin({
@@ -88,16 +89,17 @@ function ratioMemory(ctx: PluginContext): RatioMemory {
   return {
     async read(model) {
       try {
-        return (await ctx.tryUse('store')?.figures(model))?.[RATIO]
+        const { [RATIO]: plain, [FOREIGN_RATIO]: foreign } = (await ctx.tryUse('store')?.figures(model)) ?? {}
+        return plain === undefined ? undefined : { plain, foreign: foreign ?? plain }
       } catch (error) {
         failed(error)
         return undefined
       }
     },
-    write(model, ratio) {
+    write(model, { plain, foreign }) {
       ctx
         .tryUse('store')
-        ?.learn(model, { [RATIO]: ratio })
+        ?.learn(model, { [RATIO]: plain, [FOREIGN_RATIO]: foreign })
         .catch(failed)
     },
   }
