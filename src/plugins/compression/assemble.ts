@@ -77,6 +77,13 @@ export async function assemble(request: AssembleRequest, assembly: Assembly): Pr
   return (await work.whole()) ?? work.condensed()
 }
 
+/** Makes the prompt that would be due if the window were full, so that what it needs is at hand when it is. Asks no engine. */
+export async function prepare(request: AssembleRequest, assembly: Assembly): Promise<void> {
+  await assembly.tokens.load()
+  const history = await assembly.tails.reader(request.sessionId, request.history)
+  await new Work({ ...request, history, exactCount: async () => undefined }, assembly).condensed()
+}
+
 /** One prompt in the making. */
 class Work {
   readonly #request: AssembleRequest

@@ -6,10 +6,10 @@
 
 import { z } from 'zod'
 import '../../chat/events.ts'
-import type { AssembledPrompt, ContextAssembler } from '../../chat/context.ts'
+import type { AssembledPrompt, AssembleRequest, ContextAssembler } from '../../chat/context.ts'
 import { toErrorFact } from '../../core/errors.ts'
 import { definePlugin, type PluginContext, type PluginFactory } from '../../core/plugin.ts'
-import { type Assembly, assemble, type CompressionOptions } from './assemble.ts'
+import { type Assembly, assemble, type CompressionOptions, prepare } from './assemble.ts'
 import { Excerpts } from './excerpts.ts'
 import { KeptTails, KnownLengths } from './history.ts'
 import { Remembered } from './remembered.ts'
@@ -39,6 +39,9 @@ const options: z.ZodType<CompressionOptions, CompressionInput> = z.strictObject(
 const RATIO = 'tokensPerO200k'
 const FOREIGN_RATIO = 'tokensPerO200kBeyondAscii'
 
+/** What is prepared begins so long after a prompt was made, in ms: not while the engine is being asked. */
+const PREPARE_AFTER_MS = 500
+
 /** Answers the slot `context`. */
 export const compression: PluginFactory<typeof options> = definePlugin({
   name: 'compression',
@@ -62,14 +65,22 @@ function assembler(ctx: PluginContext, settings: CompressionOptions): ContextAss
     excerpts: new Excerpts(tokens),
   }
   const sizes = new WeakMap<AssembledPrompt, RawSize>()
+  const waiting = new Set<NodeJS.Timeout>()
+  ctx.onDispose(() => waiting.forEach(clearTimeout), 'preparations')
+  /** While the model reads: nobody waits for it, and a failure shows where the prompt is really made. */
+  const prepareSoon = (request: AssembleRequest, assembly: Assembly): void => {
+    const timer = setTimeout(() => {
+      waiting.delete(timer)
+      prepare(request, assembly).catch(() => {})
+    }, PREPARE_AFTER_MS).unref()
+    waiting.add(timer)
+  }
   return {
     async assemble(request) {
       const assembly: Assembly = { ...shared, store: ctx.tryUse('store') }
       const { prompt, size } = await assemble(request, assembly)
       sizes.set(prompt, size)
-      const filled = prompt.tokens / prompt.usableTokens
-      // The tokenizer is what the first condensed prompt would wait for.
-      if (filled > settings.prepareAt && !tokens.loaded) setImmediate(() => void tokens.load())
+      if (!prompt.condensed && prompt.tokens > settings.prepareAt * prompt.usableTokens) prepareSoon(request, assembly)
       return prompt
     },
     estimateTokens: (model, text) => tokens.estimate(model, text),
