@@ -42,7 +42,7 @@ const CODE = [
 const CHINESE = '今天天气很好我们去公园散步然后在湖边的餐厅吃饭他说评分是四点七分电话是零一零门票五十元开放时间早上九点到下午五点'
 
 /** Talk, code, Chinese, numbers and links, some of it long. */
-export function* mixedLines(count: number, seed: number): Generator<Line> {
+function* mixedLines(count: number, seed: number): Generator<Line> {
   const next = seeded(seed)
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)] as T
   const { turns } = generateConversation(seed, 4)
