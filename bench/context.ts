@@ -4,7 +4,7 @@
  *
  * Retention on the data of ../shared where that is there, else on conversations made here; or, alone, on any:
  * `npm run bench:context -- --conversations FILE.json --budgets 1000,2000,4000` (or `10%,20%,40%`).
- * `--only retention|speed|windows` runs one part, `--switches 10000` says how many windows to try.
+ * `--only retention|speed|windows` runs one part; `--switches N` says how many windows to try (500; alone 10,000, which takes long).
  *
  * @module
  */
@@ -167,7 +167,7 @@ const { values } = parseArgs({
     conversations: { type: 'string' },
     budgets: { type: 'string' },
     only: { type: 'string' },
-    switches: { type: 'string', default: '10000' },
+    switches: { type: 'string' },
     json: { type: 'boolean' },
   },
 })
@@ -177,5 +177,5 @@ if (wanted('retention')) {
   reports.push(...(await retentionReports(values.conversations, values.budgets === undefined ? undefined : parseBudgets(values.budgets))))
 }
 if (wanted('speed')) reports.push(await speedReport())
-if (wanted('windows')) reports.push(await windowsReport(Number(values.switches)))
+if (wanted('windows')) reports.push(await windowsReport(Number(values.switches ?? (values.only === undefined ? 500 : 10_000))))
 report(reports)
