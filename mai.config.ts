@@ -20,7 +20,7 @@ export default defineConfig({
     // At most one unforced switch in 30 s; up again after five calm minutes.
     switching({ dwellMs: 30_000, upgradeAfterMs: 300_000 }),
     // What counts as a lost answer; loop: false switches a detector off.
-    struggle({ stall: { gapMs: 15_000 } }),
+    struggle(),
     // Condense from 70 % of the window.
     compression({ prepareAt: 0.7, condenseAt: 0.9 }),
     // Notes facts of long conversations when nobody waits; disable: ['ledger'] takes it out.

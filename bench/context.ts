@@ -1,8 +1,10 @@
 /**
- * What is left of a conversation when it is condensed, beside simple ways to shorten it.
+ * What is left of a conversation when it is condensed, beside simple ways to shorten it; how long a turn waits for that;
+ * and whether prompts fit, whatever window comes next.
  *
- * On the data of ../shared where that is there, else on conversations made here; or on any:
+ * Retention on the data of ../shared where that is there, else on conversations made here; or, alone, on any:
  * `npm run bench:context -- --conversations FILE.json --budgets 1000,2000,4000` (or `10%,20%,40%`).
+ * `--only retention|speed|windows` runs one part; `--switches N` says how many windows to try (500; alone 10,000, which takes long).
  *
  * @module
  */
@@ -25,11 +27,15 @@ import {
   type Selector,
   withCosts,
 } from './context/retention.ts'
+import { measureSpeed } from './context/speed.ts'
+import { tokenizersAtHand } from './context/tokenizers.ts'
+import { switchWindows } from './context/windows.ts'
 import { type Report, report } from './harness.ts'
 
 const TOOL = path.resolve('../shared/tools/retention.mjs')
 const SHARES = parseBudgets('10%,20%,40%')
 const TOKENS = parseBudgets('1000,2000,4000')
+const WINDOWS = [2048, 4096, 8192, 32_768]
 
 interface Loaders {
   qmsum(): QuestionedConversation[]
@@ -101,5 +107,75 @@ async function retentionReports(file: string | undefined, budgets: readonly Budg
   ]
 }
 
-const { values } = parseArgs({ options: { conversations: { type: 'string' }, budgets: { type: 'string' }, json: { type: 'boolean' } } })
-report(await retentionReports(values.conversations, values.budgets === undefined ? undefined : parseBudgets(values.budgets)))
+async function speedReport(): Promise<Report> {
+  const figures = [await measureSpeed(200_000, WINDOWS), await measureSpeed(4_000_000, WINDOWS)]
+  return {
+    title: 'A turn’s prompt, by length of the history',
+    columns: [
+      { key: 'messages', heading: 'messages', digits: 0 },
+      { key: 'window', heading: 'window', digits: 0 },
+      { key: 'p50', heading: 'ms p50', digits: 2 },
+      { key: 'p95', heading: 'ms p95', digits: 2 },
+      { key: 'cpu', heading: 'CPU ms p50', digits: 2 },
+      { key: 'indexing', heading: 'indexing ms p50', digits: 2 },
+      { key: 'rss', heading: 'RSS MB', digits: 0 },
+    ],
+    rows: figures.flatMap(({ messages, assembly, indexing, rss }) =>
+      assembly.map(({ contextLength, p50, p95, cpu }) => ({ messages, window: contextLength, p50, p95, cpu, indexing, rss })),
+    ),
+    notes: [
+      'Goals: assembly under 5 ms at 200 k tokens of history, under 25 ms at 4 M; indexing under 1 ms beyond the commit (its own commit is in it).',
+      'CPU ms is the processor’s time, which a busy machine does not stretch as it does the clock’s.',
+    ],
+  }
+}
+
+async function windowsReport(switches: number): Promise<Report> {
+  const { tokenizers, close } = await tokenizersAtHand()
+  const rows = []
+  for (const counted of [true, false]) {
+    const { prompts, overUsable, overWindow, condensed, fill } = await switchWindows(tokenizers, switches, 2000, counted)
+    rows.push({
+      engine: counted ? 'counts when asked' : 'reports afterwards',
+      prompts,
+      overUsable,
+      overWindow,
+      condensed,
+      fill: 100 * fill,
+    })
+  }
+  await close()
+  return {
+    title: 'Random switches between windows of 1,024 to 131,072 tokens',
+    columns: [
+      { key: 'engine', heading: 'engine' },
+      { key: 'prompts', heading: 'prompts', digits: 0 },
+      { key: 'overWindow', heading: 'over the window', digits: 0 },
+      { key: 'overUsable', heading: 'into the reserve', digits: 0 },
+      { key: 'condensed', heading: 'condensed', digits: 0 },
+      { key: 'fill', heading: 'their fill %' },
+    ],
+    rows,
+    notes: [
+      `Tokenizers: ${Object.keys(tokenizers).join(', ')}. Prompts aim at 95 % of what is usable; goal: none over the window, 85 % full or more.`,
+    ],
+  }
+}
+
+const { values } = parseArgs({
+  options: {
+    conversations: { type: 'string' },
+    budgets: { type: 'string' },
+    only: { type: 'string' },
+    switches: { type: 'string' },
+    json: { type: 'boolean' },
+  },
+})
+const wanted = (part: string): boolean => (values.only ?? (values.conversations === undefined ? part : 'retention')) === part
+const reports: Report[] = []
+if (wanted('retention')) {
+  reports.push(...(await retentionReports(values.conversations, values.budgets === undefined ? undefined : parseBudgets(values.budgets))))
+}
+if (wanted('speed')) reports.push(await speedReport())
+if (wanted('windows')) reports.push(await windowsReport(Number(values.switches ?? (values.only === undefined ? 500 : 10_000))))
+report(reports)

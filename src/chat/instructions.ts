@@ -70,7 +70,8 @@ const SUBJECTS: readonly (readonly [subject: string, pattern: RegExp])[] = [
   ['name', /\bcall me\b|\bnenne? mich\b|\bappell?e[zr]?[- ]moi\b|ll[aá]mame|叫我|称呼我/iu],
   [
     'language',
-    /\b(?:answer|reply|respond|write|speak|talk)\b.*\bin (?:[A-Z]\p{L}+|my language)|\b(?:antworte|schreibe?|sprich|rede)\b.*\b(?:auf|in) (?:[A-Z]\p{L}+)|(?:réponds|répondez|écris|écrivez|parlez?)\b.*\ben \p{L}+|(?:responde|respóndeme|contesta|escribe|habla)\b.*\ben \p{L}+|用.{1,8}(?:语|文|话)/u,
+    // Languages have capitals in English and German, so case counts here.
+    /\b(?:[Aa]nswer|[Rr]eply|[Rr]espond|[Ww]rite|[Ss]peak|[Tt]alk)\b.*\bin (?:[A-Z]\p{L}+|my language)|\b(?:[Aa]ntworte|[Ss]chreibe?|[Ss]prich|[Rr]ede)\b.*\b(?:auf|in) [A-Z]\p{L}+|(?:[Rr]éponds|[Rr]épondez|[ÉéEe]cris|[ÉéEe]crivez|[Pp]arlez?)(?!\p{L}).*\ben \p{L}+|(?:[Rr]esponde|[Rr]espóndeme|[Cc]ontesta|[Ee]scribe|[Hh]abla)\b.*\ben \p{L}+|用.{1,8}(?:语|文|话)/u,
   ],
   [
     'length',

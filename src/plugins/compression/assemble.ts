@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { PromptMessage } from '../../chat/backend.ts'
 import type { AssembledPrompt, AssembleRequest } from '../../chat/context.ts'
 import { backendError } from '../../chat/failure.ts'
 import { type Instruction, standingInstructions } from '../../chat/instructions.ts'
@@ -17,7 +18,7 @@ import { type Conversed, HEADERS_TOKENS, layered, split } from './layers.ts'
 import { candidatesFor } from './recall.ts'
 import type { Remembered } from './remembered.ts'
 import { selectTurns } from './select.ts'
-import type { RawSize, TokenEstimator } from './tokens.ts'
+import { type Amount, type RawSize, sumOf, type TokenEstimator } from './tokens.ts'
 import { capped } from './units.ts'
 
 /** Shares of the usable window. */
@@ -54,9 +55,15 @@ export interface SizedPrompt {
 const EXACT_ABOVE = 0.75
 /** The conversation's own share of a prompt, however long the message is, while there is room. */
 const LEAST_HISTORY = 0.2
-/** How much is taken off the budget when the count is over the window, and when to give up. */
+/** How much is taken off the budget when the estimate is over the window; and when to give up, after so many counts. */
 const SHRINK = 0.8
-const LEAST_SHARE = 0.1
+const LEAST_SHARE = 0.05
+const MOST_COUNTS = 12
+/** What to aim at once the engine counts: almost all of the window at most; so much of the aim is enough. */
+const GOAL = 0.97
+const ENOUGH = 0.92
+const MOST_GROWTH = 1.4
+const ALMOST = 0.95
 /** Messages before the recent ones that excerpts are taken from. */
 const EXCERPT_MESSAGES = 96
 /** Messages with standing instructions that are looked at. */
@@ -68,6 +75,13 @@ export async function assemble(request: AssembleRequest, assembly: Assembly): Pr
   const work = new Work({ ...request, history }, assembly)
   await assembly.tokens.remember(request.model)
   return (await work.whole()) ?? work.condensed()
+}
+
+/** Makes the prompt that would be due if the window were full, so that what it needs is at hand when it is. Asks no engine. */
+export async function prepare(request: AssembleRequest, assembly: Assembly): Promise<void> {
+  await assembly.tokens.load()
+  const history = await assembly.tails.reader(request.sessionId, request.history)
+  await new Work({ ...request, history, exactCount: async () => undefined }, assembly).condensed()
 }
 
 /** One prompt in the making. */
@@ -93,7 +107,7 @@ class Work {
       const budget = this.#usable * this.#assembly.options.condenseAt - fixed
       if (!frame || budget < 0) continue
       const { sessionId, model, history } = this.#request
-      if (last && tokens.scaled(model, await lengths.atLeast(sessionId, history)) > budget) return undefined
+      if (last && tokens.scaled(model, { plain: await lengths.atLeast(sessionId, history), foreign: 0 }) > budget) return undefined
       const tail = await readTail(history, budget, (message) => this.#cost([message]))
       if (last && !tail.whole) this.#noteLength(tail)
       if (tail.whole)
@@ -119,16 +133,33 @@ class Work {
     const tail = await readTail(shortened, target, (each) => this.#cost([each]), EXCERPT_MESSAGES)
     const found = await candidatesFor(this.#request, tail.messages, target, store, remembered, (messages) => this.#cost(messages))
     const room = Math.min(target / 2, this.#usable * options.condenseTo * options.extractShare)
-    const lines = frame.ledger === '' ? excerpts.of(sessionId, tail, (1000 * room) / tokens.scaled(model, 1000)) : ''
-    const quoting = tokens.scaled(model, HEADERS_TOKENS + tokens.raw(lines))
-    for (let share = 1; share > LEAST_SHARE; share *= SHRINK) {
+    const lines = frame.ledger === '' ? excerpts.of(sessionId, tail, room / tokens.scaled(model, ONE)) : ''
+    const quoting = tokens.scaled(model, sumOf([{ plain: HEADERS_TOKENS, foreign: 0 }, tokens.amount(lines)]))
+    const total = found.total ?? tail.messages.length + tail.older.length + 1
+    const attempt = (share: number): SizedPrompt => {
       const kept = selectTurns(found.analysis, target * share - quoting, found.question)
-      const chosen = split(found, kept, (each) => remembered.raw(each))
-      const prompt = this.#finish(frame, { ...chosen, excerpts: lines }, found.total ?? tail.messages.length + tail.older.length + 1)
-      const checked = prompt.prompt.tokens <= this.#usable ? await this.#checked(prompt) : undefined
-      if (checked) return checked
+      return this.#finish(frame, { ...split(found, kept, (each) => remembered.amount(each)), excerpts: lines }, total)
     }
-    const bare = this.#finish({ ...frame, ledger: '', recall: '' }, { recent: [], quoted: undefined, excerpts: '' }, found.total ?? 1)
+    let best: SizedPrompt | undefined
+    let share = 1
+    for (let counts = 0; counts < MOST_COUNTS && share > LEAST_SHARE; counts++) {
+      const sized = attempt(share)
+      const exact = sized.prompt.tokens > this.#usable * EXACT_ABOVE || best ? await this.#count(sized) : undefined
+      if (exact === undefined) {
+        if (sized.prompt.tokens <= this.#usable) return best ?? sized
+        share *= SHRINK
+        continue
+      }
+      const fits = exact <= this.#usable
+      if (fits) best = { ...sized, prompt: { ...sized.prompt, tokens: exact, exact: true } }
+      // Once counted, what is too long or much too short for its aim is measured out anew.
+      const aim = Math.min(this.#usable * GOAL, Math.max(this.#usable * options.condenseTo, fixed + target))
+      if (fits && (exact > aim * ENOUGH || counts > 0)) break
+      const wanted = share * (aim / exact)
+      share = fits ? Math.min(wanted, share * MOST_GROWTH) : Math.min(wanted, share * ALMOST)
+    }
+    if (best) return best
+    const bare = this.#finish({ ...frame, ledger: '', recall: '' }, { recent: [], quoted: undefined, excerpts: '' }, total)
     const checked = bare.prompt.tokens <= this.#usable ? await this.#checked(bare) : undefined
     if (checked) return checked
     throw this.#overflow(bare.prompt.tokens)
@@ -144,20 +175,19 @@ class Work {
     const { tokens } = this.#assembly
     const { model, message, partial } = this.#request
     const texts = [frame.pinned, frame.ledger, frame.recall, partial].filter((text) => text !== '')
-    return texts.reduce((sum, text) => sum + tokens.message(model, EMPTY, tokens.raw(text)), this.#cost([message]))
+    return texts.reduce((sum, text) => sum + tokens.message(model, EMPTY, tokens.amount(text)), this.#cost([message]))
   }
 
   #cost(messages: readonly Message[]): number {
     const { tokens, remembered } = this.#assembly
-    return messages.reduce((sum, message) => sum + tokens.message(this.#request.model, EMPTY, remembered.raw(message)), 0)
+    return messages.reduce((sum, message) => sum + tokens.message(this.#request.model, EMPTY, remembered.amount(message)), 0)
   }
 
-  #noteLength({ messages, spent }: Tail): void {
-    const { tokens, lengths } = this.#assembly
+  #noteLength({ messages }: Tail): void {
+    const { remembered, lengths } = this.#assembly
     const newest = messages.at(-1)
-    // What the messages cost without their templates, for whichever model comes next.
-    const raw = (spent - messages.length * tokens.message(this.#request.model, EMPTY, 0)) / tokens.scaled(this.#request.model, 1000)
-    if (newest) lengths.note(this.#request.sessionId, newest.seq, Math.floor(raw * 1000))
+    const { plain, foreign } = sumOf(messages.map((message) => remembered.amount(message)))
+    if (newest) lengths.note(this.#request.sessionId, newest.seq, plain + foreign)
   }
 
   /** @param total messages of the session, where some are left out */
@@ -165,30 +195,36 @@ class Work {
     const { tokens, remembered } = this.#assembly
     const { message, model, partial } = this.#request
     const past = chosen.recent.flatMap(({ messages }) => messages)
-    const said = [...past, message].reduce((sum, each) => sum + remembered.raw(each), 0)
     const beside = [joined([frame.pinned, frame.ledger]), frame.recall, partial, chosen.excerpts].filter((text) => text !== '')
-    const raw = said + (chosen.quoted?.raw ?? 0) + beside.reduce((sum, text) => sum + tokens.raw(text), 0)
+    const amounts = [...past, message].map((each) => remembered.amount(each))
+    const size = sumOf([...amounts, ...beside.map((text) => tokens.amount(text)), ...(chosen.quoted ? [chosen.quoted.amount] : [])])
     const count = past.length + 1 + beside.length
     const verbatimMessages = past.length + 1 + (chosen.quoted?.messages ?? 0)
     const prompt: AssembledPrompt = {
       messages: layered(frame, chosen, message),
-      tokens: tokens.scaled(model, raw) + count * tokens.message(model, EMPTY, 0),
+      tokens: Math.ceil(tokens.scaled(model, size)) + count * tokens.message(model, EMPTY, NOTHING),
       exact: false,
       usableTokens: this.#usable,
       condensed: total !== undefined,
       verbatimMessages,
       totalMessages: Math.max(verbatimMessages, total ?? 0),
     }
-    return { prompt, size: { raw, messages: count } }
+    return { prompt, size: { ...size, messages: count } }
   }
 
   /** The same with the engine's own count, where it comes near the limit; undefined when it is over it. */
   async #checked(sized: SizedPrompt): Promise<SizedPrompt | undefined> {
     if (sized.prompt.tokens <= this.#usable * EXACT_ABOVE) return sized
-    const exact = await this.#request.exactCount(sized.prompt.messages)
+    const exact = await this.#count(sized)
     if (exact === undefined) return sized
-    this.#assembly.tokens.learn(this.#request.model, sized.size, exact)
     return exact <= this.#usable ? { ...sized, prompt: { ...sized.prompt, tokens: exact, exact: true } } : undefined
+  }
+
+  /** The engine's own count, which is learned from; undefined where it has none. */
+  async #count({ prompt, size }: SizedPrompt): Promise<number | undefined> {
+    const exact = await this.#request.exactCount(prompt.messages)
+    if (exact !== undefined) this.#assembly.tokens.learn(this.#request.model, size, exact)
+    return exact
   }
 
   #overflow(tokens: number | undefined): MaiError {
@@ -201,4 +237,6 @@ class Work {
   }
 }
 
-const EMPTY = { role: 'user' as const, parts: [] }
+const EMPTY: PromptMessage = { role: 'user', parts: [] }
+const NOTHING: Amount = { plain: 0, foreign: 0 }
+const ONE: Amount = { plain: 1, foreign: 0 }

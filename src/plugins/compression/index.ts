@@ -6,10 +6,10 @@
 
 import { z } from 'zod'
 import '../../chat/events.ts'
-import type { AssembledPrompt, ContextAssembler } from '../../chat/context.ts'
+import type { AssembledPrompt, AssembleRequest, ContextAssembler } from '../../chat/context.ts'
 import { toErrorFact } from '../../core/errors.ts'
 import { definePlugin, type PluginContext, type PluginFactory } from '../../core/plugin.ts'
-import { type Assembly, assemble, type CompressionOptions } from './assemble.ts'
+import { type Assembly, assemble, type CompressionOptions, prepare } from './assemble.ts'
 import { Excerpts } from './excerpts.ts'
 import { KeptTails, KnownLengths } from './history.ts'
 import { Remembered } from './remembered.ts'
@@ -35,8 +35,12 @@ const options: z.ZodType<CompressionOptions, CompressionInput> = z.strictObject(
   extractShare: z.number().min(0).max(0.5).default(0.15),
 })
 
-/** Name of the learned figure: this model's tokens for each of o200k's. */
+/** Names of the learned figures: this model's tokens for each of o200k's, of ASCII and of other characters. */
 const RATIO = 'tokensPerO200k'
+const FOREIGN_RATIO = 'tokensPerO200kBeyondAscii'
+
+/** What is prepared begins so long after a prompt was made, in ms: not while the engine is being asked. */
+const PREPARE_AFTER_MS = 500
 
 /** Answers the slot `context`. */
 export const compression: PluginFactory<typeof options> = definePlugin({
@@ -61,14 +65,22 @@ function assembler(ctx: PluginContext, settings: CompressionOptions): ContextAss
     excerpts: new Excerpts(tokens),
   }
   const sizes = new WeakMap<AssembledPrompt, RawSize>()
+  const waiting = new Set<NodeJS.Timeout>()
+  ctx.onDispose(() => waiting.forEach(clearTimeout), 'preparations')
+  /** While the model reads: nobody waits for it, and a failure shows where the prompt is really made. */
+  const prepareSoon = (request: AssembleRequest, assembly: Assembly): void => {
+    const timer = setTimeout(() => {
+      waiting.delete(timer)
+      prepare(request, assembly).catch(() => {})
+    }, PREPARE_AFTER_MS).unref()
+    waiting.add(timer)
+  }
   return {
     async assemble(request) {
       const assembly: Assembly = { ...shared, store: ctx.tryUse('store') }
       const { prompt, size } = await assemble(request, assembly)
       sizes.set(prompt, size)
-      const filled = prompt.tokens / prompt.usableTokens
-      // The tokenizer is what the first condensed prompt would wait for.
-      if (filled > settings.prepareAt && !tokens.loaded) setImmediate(() => void tokens.load())
+      if (!prompt.condensed && prompt.tokens > settings.prepareAt * prompt.usableTokens) prepareSoon(request, assembly)
       return prompt
     },
     estimateTokens: (model, text) => tokens.estimate(model, text),
@@ -88,16 +100,17 @@ function ratioMemory(ctx: PluginContext): RatioMemory {
   return {
     async read(model) {
       try {
-        return (await ctx.tryUse('store')?.figures(model))?.[RATIO]
+        const { [RATIO]: plain, [FOREIGN_RATIO]: foreign } = (await ctx.tryUse('store')?.figures(model)) ?? {}
+        return plain === undefined ? undefined : { plain, foreign: foreign ?? plain }
       } catch (error) {
         failed(error)
         return undefined
       }
     },
-    write(model, ratio) {
+    write(model, { plain, foreign }) {
       ctx
         .tryUse('store')
-        ?.learn(model, { [RATIO]: ratio })
+        ?.learn(model, { [RATIO]: plain, [FOREIGN_RATIO]: foreign })
         .catch(failed)
     },
   }

@@ -7,7 +7,7 @@ import type { PromptMessage } from '../../chat/backend.ts'
 import type { Message } from '../../chat/message.ts'
 import { type Frame, joined } from './frame.ts'
 import type { Candidates } from './recall.ts'
-import { promptText } from './tokens.ts'
+import { type Amount, promptText, sumOf } from './tokens.ts'
 import { alternating, toPrompt, type Unit } from './units.ts'
 
 const RECALL_HEADER = 'From earlier in this conversation, word for word:'
@@ -21,8 +21,8 @@ export const HEADERS_TOKENS = 24
 /** What is quoted from earlier. */
 export interface Quoted {
   readonly text: string
-  /** o200k tokens, at most. */
-  readonly raw: number
+  /** At most. */
+  readonly amount: Amount
   readonly messages: number
 }
 
@@ -39,7 +39,7 @@ export interface Conversed extends Chosen {
 }
 
 /** Splits kept units (indices, ascending) into those that stand as messages and those that are quoted before the newest one. */
-export function split({ units, dates, analysis }: Candidates, kept: readonly number[], raw: (message: Message) => number): Chosen {
+export function split({ units, dates, analysis }: Candidates, kept: readonly number[], amountOf: (message: Message) => Amount): Chosen {
   let first = kept.length
   while (first > 0 && kept[first - 1] === units.length - (kept.length - first) - 1) first--
   // A conversation begins with its user.
@@ -49,20 +49,21 @@ export function split({ units, dates, analysis }: Candidates, kept: readonly num
 
   const lines: string[] = []
   let [day, last]: [string | undefined, number] = [undefined, -1]
-  let [tokens, count] = [HEADERS_TOKENS, 0]
+  const amounts: Amount[] = [plain(HEADERS_TOKENS)]
+  let messages = 0
   for (const index of kept.slice(0, first)) {
     if (dates[index] !== day) {
       lines.push(dates[index] ?? '')
-      tokens += DATE_TOKENS
+      amounts.push(plain(DATE_TOKENS))
     } else if (index !== last + 1 || analysis.turns[index]?.from === index) lines.push('…')
     ;[day, last] = [dates[index], index]
     for (const message of units[index]?.messages ?? []) {
       lines.push(`${SPEAKERS[message.role]}: ${promptText(toPrompt(message)).trim()}`)
-      tokens += raw(message) + LINE_TOKENS
-      count++
+      amounts.push(amountOf(message), plain(LINE_TOKENS))
+      messages++
     }
   }
-  return { recent, quoted: { text: lines.filter((line) => line !== '').join('\n'), raw: tokens, messages: count } }
+  return { recent, quoted: { text: lines.filter((line) => line !== '').join('\n'), amount: sumOf(amounts), messages } }
 }
 
 /**
@@ -77,6 +78,10 @@ export function layered(frame: Frame, { recent, quoted, excerpts }: Conversed, m
   const system: PromptMessage[] = head === '' ? [] : [{ role: 'system', parts: [{ type: 'text', text: head }] }]
   const old = excerpts === '' ? [] : [userText(excerpts)]
   return [...system, ...alternating([...old, ...past, ...preface, toPrompt(message)])]
+}
+
+function plain(tokens: number): Amount {
+  return { plain: tokens, foreign: 0 }
 }
 
 function userText(text: string): PromptMessage {

@@ -20,6 +20,8 @@ const SITTING = 0.3
 /** Feedback: so many of the best turns give so many terms, at most at this weight. Few, so that it cannot drift. */
 const FEEDBACK_TURNS = 5
 const FEEDBACK_TERMS = 5
+/** Terms whose rarity is looked up for that. */
+const FEEDBACK_CANDIDATES = 40
 const FEEDBACK_WEIGHT = 0.25
 
 /** Scores by turn; 0 is nothing in common. @param question weights of its terms */
@@ -64,17 +66,22 @@ function withSittings({ turns, conversation }: Analysis, scores: Float64Array): 
 
 function feedback(analysis: Analysis, scores: Float64Array, known: ReadonlyMap<string, number>): Map<string, number> {
   const { turns, total, frequency, turnsWith } = analysis
-  const gains = new Map<string, number>()
+  const weights = new Map<string, number>()
   for (const index of best(scores, FEEDBACK_TURNS)) {
     const score = scores[index] ?? 0
     for (const [term, count] of turns[index]?.counts ?? []) {
-      // A term of one turn only leads nowhere else.
-      if (known.has(term) || !isTelling(term) || turnsWith(term).length < 2) continue
-      const gain = score * (count / (count + 1)) * Math.log(Math.max(1, total / Math.max(1, frequency(term))))
-      gains.set(term, (gains.get(term) ?? 0) + gain)
+      if (!known.has(term) && isTelling(term)) weights.set(term, (weights.get(term) ?? 0) + score * (count / (count + 1)))
     }
   }
-  const top = [...gains].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1)).slice(0, FEEDBACK_TERMS)
+  const byValue = ([a, x]: readonly [string, number], [b, y]: readonly [string, number]): number => y - x || (a < b ? -1 : 1)
+  const top = [...weights]
+    .sort(byValue)
+    .slice(0, FEEDBACK_CANDIDATES)
+    // A term of one turn only leads nowhere else.
+    .filter(([term]) => turnsWith(term).length > 1)
+    .map(([term, weight]): [string, number] => [term, weight * Math.log(Math.max(1, total / Math.max(1, frequency(term))))])
+    .sort(byValue)
+    .slice(0, FEEDBACK_TERMS)
   const most = top[0]?.[1] ?? 0
   return most > 0 ? new Map(top.map(([term, gain]) => [term, (FEEDBACK_WEIGHT * gain) / most])) : new Map()
 }

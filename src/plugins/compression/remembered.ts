@@ -5,7 +5,7 @@
  */
 import type { Message } from '../../chat/message.ts'
 import { countTerms, type TextTerms } from './analysis.ts'
-import { promptText, type TokenEstimator } from './tokens.ts'
+import { type Amount, promptText, type TokenEstimator } from './tokens.ts'
 
 /** Most messages, and most characters of them together. */
 const MOST = 4096
@@ -13,7 +13,7 @@ const MOST_CHARACTERS = 4_000_000
 
 interface Entry {
   readonly characters: number
-  raw: number | undefined
+  amount: Amount | undefined
   terms: TextTerms | undefined
 }
 
@@ -29,14 +29,14 @@ export class Remembered {
     this.#tokens = tokens
   }
 
-  /** o200k tokens of all its text, reasoning left out. */
-  raw(message: Message): number {
+  /** Size of all its text, reasoning left out. */
+  amount(message: Message): Amount {
     const entry = this.#entry(message)
-    if (entry.raw !== undefined) return entry.raw
-    const raw = this.#tokens.raw(promptText(message))
+    if (entry.amount) return entry.amount
+    const amount = this.#tokens.amount(promptText(message))
     // A bound for want of a tokenizer is not kept.
-    if (this.#tokens.loaded) entry.raw = raw
-    return raw
+    if (this.#tokens.loaded) entry.amount = amount
+    return amount
   }
 
   /** Its terms. */
@@ -64,7 +64,7 @@ export class Remembered {
       this.#entries.set(key, known)
       return known
     }
-    const entry: Entry = { characters, raw: undefined, terms: undefined }
+    const entry: Entry = { characters, amount: undefined, terms: undefined }
     this.#entries.set(key, entry)
     this.#characters += entry.characters
     for (const [oldest, { characters: size }] of this.#entries) {

@@ -7,10 +7,22 @@ import type { PromptMessage } from '../../chat/backend.ts'
 import type { ModelKey } from '../../chat/model.ts'
 import { boundedCount, type Count } from './o200k.ts'
 
-/** Safety on top of the estimate before and after the first report (no prompt overflowed in simulated switches). */
+/**
+ * Safety on top of the estimate before and after the first report. After it, a tenth more than the worst recent
+ * surprise: a prompt of code or links may come after many of plain talk.
+ */
 const COLD_MARGIN = 1.12
 const WARM_MARGIN = 1.08
-/** Weight of the newest report, where it is lower; a higher one counts in full, as overflows cost more than room. */
+const SURPRISE_MARGIN = 1.1
+const MOST_SURPRISE = 0.5
+/** A surprise is forgotten by so much with each report. */
+const FORGET = 0.97
+/** Small vocabularies need more tokens for what is not ASCII, before anything is known of them. */
+const COLD_FOREIGN = 1.5
+/** o200k tokens of a character that is not ASCII, about. */
+const FOREIGN_TOKENS = 0.75
+const FOREIGN = /[^\0-\x7f]/g
+/** Weight of a report that is lower than the estimate; a higher one counts in full, as overflows cost more than room. */
 const LEARNING_RATE = 0.3
 /** Tokens that a template puts around one message: at most about so many, and at least. */
 const MESSAGE_OVERHEAD = 6
@@ -25,25 +37,38 @@ const MOST_RATIO = 6
 /** Smaller changes are not worth a write. */
 const WORTH_KEEPING = 0.01
 
-/** A text's size before any model is looked at. */
-export interface RawSize {
-  /** o200k tokens, or what stands for them while no tokenizer is loaded. */
-  readonly raw: number
+/** A text's size before any model is looked at, in o200k tokens, or in what stands for them while no tokenizer is loaded. */
+export interface Amount {
+  readonly plain: number
+  /** Of characters that are not ASCII: where tokenizers differ most. */
+  readonly foreign: number
+}
+
+/** The size of a prompt. */
+export interface RawSize extends Amount {
   readonly messages: number
+}
+
+/** Tokens of a model for each of o200k's. */
+export interface Ratios {
+  readonly plain: number
+  readonly foreign: number
 }
 
 /** Where learned ratios are kept. */
 export interface RatioMemory {
-  read(model: ModelKey): Promise<number | undefined>
+  read(model: ModelKey): Promise<Ratios | undefined>
   /** Must not reject. */
-  write(model: ModelKey, tokensPerO200k: number): void
+  write(model: ModelKey, ratios: Ratios): void
 }
 
 /** Counts, and learns how far off it is. */
 export class TokenEstimator {
   readonly #memory: RatioMemory | undefined
-  readonly #ratios: Map<ModelKey, number> = new Map()
-  readonly #kept: Map<ModelKey, number> = new Map()
+  readonly #ratios: Map<ModelKey, Ratios> = new Map()
+  readonly #kept: Map<ModelKey, Ratios> = new Map()
+  /** By how much a prompt was longer than estimated, lately, at worst. */
+  readonly #surprises: Map<ModelKey, number> = new Map()
   readonly #asked: Map<ModelKey, Promise<void>> = new Map()
   #count: Count | undefined
   #loading: Promise<void> | undefined
@@ -72,10 +97,10 @@ export class TokenEstimator {
     if (!memory) return Promise.resolve()
     const asked = this.#asked.get(model)
     if (asked) return asked
-    const asking = memory.read(model).then((ratio) => {
-      if (ratio === undefined || this.#ratios.has(model)) return
-      this.#ratios.set(model, clamp(ratio))
-      this.#kept.set(model, clamp(ratio))
+    const asking = memory.read(model).then((ratios) => {
+      if (!ratios || this.#ratios.has(model)) return
+      this.#ratios.set(model, clamped(ratios))
+      this.#kept.set(model, clamped(ratios))
     })
     this.#asked.set(model, asking)
     return asking
@@ -86,33 +111,51 @@ export class TokenEstimator {
     return this.#count ? this.#count(text) : Buffer.byteLength(text) / BYTES_PER_TOKEN
   }
 
-  /** Tokens of this model for so many of o200k, margin included. */
-  scaled(model: ModelKey, raw: number): number {
-    const ratio = this.#ratios.get(model)
-    return Math.ceil(raw * (ratio ?? 1) * (ratio === undefined ? COLD_MARGIN : WARM_MARGIN))
+  /** The same, with how much of it is not ASCII. */
+  amount(text: string): Amount {
+    const raw = this.raw(text)
+    const foreign = Math.min(raw, FOREIGN_TOKENS * (text.match(FOREIGN)?.length ?? 0))
+    return { plain: raw - foreign, foreign }
+  }
+
+  /** Tokens of this model for so many of o200k, margin included; not rounded. */
+  scaled(model: ModelKey, { plain, foreign }: Amount): number {
+    const ratios = this.#ratios.get(model)
+    if (!ratios) return (plain + foreign * COLD_FOREIGN) * COLD_MARGIN
+    const margin = Math.max(WARM_MARGIN, 1 + SURPRISE_MARGIN * (this.#surprises.get(model) ?? 0))
+    return (plain * ratios.plain + foreign * ratios.foreign) * margin
   }
 
   /** Tokens of a text for this model, margin included. */
   estimate(model: ModelKey, text: string): number {
-    return this.scaled(model, this.raw(text))
+    return Math.ceil(this.scaled(model, this.amount(text)))
   }
 
-  /** Tokens of one message with its template. @param raw of its text, where that is known */
-  message(model: ModelKey, message: PromptMessage, raw: number = this.raw(promptText(message))): number {
-    return MESSAGE_OVERHEAD + this.scaled(model, raw)
+  /** Tokens of one message with its template. @param amount of its text, where that is known */
+  message(model: ModelKey, message: PromptMessage, amount: Amount = this.amount(promptText(message))): number {
+    return MESSAGE_OVERHEAD + Math.ceil(this.scaled(model, amount))
   }
 
   /** @param size of the prompt @param reported tokens of the whole prompt by the model's own tokenizer */
-  learn(model: ModelKey, { raw, messages }: RawSize, reported: number): void {
-    if (!this.#count || raw < LEAST_TO_LEARN || reported <= 0) return
-    const seen = clamp((reported - LEAST_OVERHEAD * messages) / raw)
+  learn(model: ModelKey, { plain, foreign, messages }: RawSize, reported: number): void {
+    if (!this.#count || plain + foreign < LEAST_TO_LEARN || reported <= 0) return
+    const seen = Math.max(1, reported - LEAST_OVERHEAD * messages)
     const old = this.#ratios.get(model)
-    const ratio = old === undefined || seen > old ? seen : old + LEARNING_RATE * (seen - old)
-    this.#ratios.set(model, ratio)
+    const first = seen / (plain + foreign * COLD_FOREIGN)
+    const ratios = old ?? { plain: first, foreign: first * COLD_FOREIGN }
+    const missed = seen - (plain * ratios.plain + foreign * ratios.foreign)
+    if (old) {
+      const surprise = Math.min(MOST_SURPRISE, missed / Math.max(1, seen - missed))
+      this.#surprises.set(model, Math.max(surprise, FORGET * (this.#surprises.get(model) ?? 0)))
+    }
+    // The nearest ratios by which this prompt would have been estimated right (Kaczmarz).
+    const step = ((missed > 0 ? 1 : LEARNING_RATE) * missed) / (plain * plain + foreign * foreign)
+    const learned = clamped({ plain: ratios.plain + step * plain, foreign: ratios.foreign + step * foreign })
+    this.#ratios.set(model, learned)
     const kept = this.#kept.get(model)
-    if (kept !== undefined && Math.abs(ratio - kept) < WORTH_KEEPING * kept) return
-    this.#kept.set(model, ratio)
-    this.#memory?.write(model, ratio)
+    if (kept && near(learned.plain, kept.plain) && near(learned.foreign, kept.foreign)) return
+    this.#kept.set(model, learned)
+    this.#memory?.write(model, learned)
   }
 }
 
@@ -126,6 +169,21 @@ export function promptText(message: PromptMessage): string {
     .join('\n')
 }
 
-function clamp(ratio: number): number {
-  return Math.min(MOST_RATIO, Math.max(LEAST_RATIO, ratio))
+function near(a: number, b: number): boolean {
+  return Math.abs(a - b) < WORTH_KEEPING * b
+}
+
+function clamped({ plain, foreign }: Ratios): Ratios {
+  const within = (ratio: number): number => Math.min(MOST_RATIO, Math.max(LEAST_RATIO, ratio))
+  return { plain: within(plain), foreign: within(foreign) }
+}
+
+/** Both together. */
+export function sumOf(amounts: readonly Amount[]): Amount {
+  let [plain, foreign] = [0, 0]
+  for (const amount of amounts) {
+    plain += amount.plain
+    foreign += amount.foreign
+  }
+  return { plain, foreign }
 }

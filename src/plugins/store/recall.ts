@@ -15,7 +15,7 @@ import { type Connection, plain } from './sqlite.ts'
 /** A word in so many messages of the session is common. Beyond, it is only counted. */
 const COMMON = 1000
 /** Messages that passages are made of, at most: those with the rarest words. */
-const MAX_HITS = 1500
+const MAX_HITS = 1000
 /** A session that has most of the messages between its first and its last is looked up by this range, which is ten times as fast as by its mark. */
 const DENSE = 0.5
 /** Where no word is rare: messages that have all of them, the newest. */
@@ -145,16 +145,19 @@ function hits(db: Connection, place: Place, counted: readonly { readonly term: s
 /** Where hits stand close together, or are good, until about `limit` messages are covered; ascending, apart from each other. */
 function rangesOf(found: readonly Hit[], limit: number, around: number): Range[] {
   const places = [...found].sort((a, b) => a.seq - b.seq)
-  const near = (hit: Hit, at: number): number => {
-    let sum = hit.score
-    for (const step of [-1, 1]) {
-      for (let other = at + step; places[other] && Math.abs((places[other]?.seq ?? 0) - hit.seq) <= 2 * around; other += step) {
-        sum += (places[other]?.score ?? 0) * 0.65 * Math.exp(-Math.abs((places[other]?.seq ?? 0) - hit.seq) / Math.max(1, around))
-      }
+  const decay = Array.from({ length: 2 * around + 1 }, (_, distance) => 0.65 * Math.exp(-distance / Math.max(1, around)))
+  // What stands near counts for both, so each pair is looked at once.
+  const worth = places.map(({ score }) => score)
+  for (const [at, hit] of places.entries()) {
+    for (let other = at + 1; other < places.length; other++) {
+      const next = places[other]
+      const share = next === undefined ? undefined : decay[next.seq - hit.seq]
+      if (next === undefined || share === undefined) break
+      worth[at] = (worth[at] ?? 0) + share * next.score
+      worth[other] = (worth[other] ?? 0) + share * hit.score
     }
-    return sum
   }
-  const byWorth = places.map((hit, at) => ({ seq: hit.seq, worth: near(hit, at) })).sort((a, b) => b.worth - a.worth || b.seq - a.seq)
+  const byWorth = places.map(({ seq }, at) => ({ seq, worth: worth[at] ?? 0 })).sort((a, b) => b.worth - a.worth || b.seq - a.seq)
   let ranges: Range[] = []
   let covered = 0
   for (const { seq } of byWorth) {

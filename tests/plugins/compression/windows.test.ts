@@ -1,0 +1,22 @@
+import { countTokens as cl100k } from 'gpt-tokenizer/encoding/cl100k_base'
+import { countTokens as p50k } from 'gpt-tokenizer/encoding/p50k_base'
+import { countTokens as r50k } from 'gpt-tokenizer/encoding/r50k_base'
+import { describe, expect, it } from 'vitest'
+import { switchWindows } from '../../../bench/context/windows.ts'
+
+const plain = { disallowedSpecial: new Set<string>() }
+const tokenizers = {
+  cl100k: (text: string) => cl100k(text, plain),
+  p50k: (text: string) => p50k(text, plain),
+  r50k: (text: string) => r50k(text, plain),
+}
+
+describe('switches between windows of 1,024 to 131,072 tokens and three tokenizers', () => {
+  it('never make a prompt that is over the window, and fill it by 85 % and more', { timeout: 120_000 }, async () => {
+    const result = await switchWindows(tokenizers, 300, 500, true)
+    console.info('with a counter:', result)
+    expect(result).toMatchObject({ prompts: 300, overUsable: 0, overWindow: 0 })
+    expect(result.condensed).toBeGreaterThan(100)
+    expect(result.fill).toBeGreaterThan(0.85)
+  })
+})
