@@ -99,25 +99,49 @@ function byScore(rows: readonly ScoredCandidate[], chosen: string | undefined): 
     .map((row) => row.model)
 }
 
+/** @param listed the list, with the common figure in every candidate */
 function unpackSelection({ request, decision }: PackedSelection, listed: readonly Candidate[]): PolicyRecords['model.selected'] {
   const { reclaimableBytes, changed } = request.candidates
-  const candidates = listed.map((candidate, index) => {
-    const difference = changed[index]
-    if (!difference) return candidate.reclaimableBytes === reclaimableBytes ? candidate : { ...candidate, reclaimableBytes }
+  const candidates = [...listed]
+  for (const [place, difference] of Object.entries(changed)) {
+    const candidate = listed[Number(place)]
+    if (!candidate) continue
     const values = Object.entries(difference).map(([field, value]) => [field, value === null ? undefined : value] as const)
-    return { ...candidate, reclaimableBytes, ...Object.fromEntries(values) }
-  })
-  const rules = new Map(
-    Object.entries(decision.candidates.excluded).flatMap(([rule, places]) => places.map((place) => [place, rule] as const)),
+    candidates[Number(place)] = { ...candidate, reclaimableBytes, ...Object.fromEntries(values) }
+  }
+  // Hardly any reader of the log wants them, and a long log has millions.
+  const rows = once(() => rowsOf(decision.candidates, candidates))
+  const fallbacks = once(() =>
+    decision.fallbacks === BY_SCORE
+      ? byScore(rows(), decision.model)
+      : decision.fallbacks.flatMap((place) => candidates[place]?.model ?? []),
   )
-  const rows = candidates.map(({ model }, index): ScoredCandidate => {
-    const score = decision.candidates.scores[index] ?? 0
+  return {
+    request: { ...request, candidates },
+    decision: {
+      ...decision,
+      get fallbacks() {
+        return fallbacks()
+      },
+      get candidates() {
+        return rows()
+      },
+    },
+  }
+}
+
+function rowsOf({ scores, excluded }: PackedSelection['decision']['candidates'], candidates: readonly Candidate[]): ScoredCandidate[] {
+  const rules = new Map(Object.entries(excluded).flatMap(([rule, places]) => places.map((place) => [place, rule] as const)))
+  return candidates.map(({ model }, index): ScoredCandidate => {
+    const score = scores[index] ?? 0
     const rule = rules.get(index)
     return rule === undefined ? { model, score } : { model, score, excluded: rule }
   })
-  const fallbacks =
-    decision.fallbacks === BY_SCORE ? byScore(rows, decision.model) : decision.fallbacks.flatMap((place) => candidates[place]?.model ?? [])
-  return { request: { ...request, candidates }, decision: { ...decision, fallbacks, candidates: rows } }
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => (made ??= make())
 }
 
 /** Fields in which a candidate differs from the listed one; `reclaimableBytes` is kept apart. */
@@ -152,6 +176,8 @@ export async function newestList(store: Store): Promise<CandidateList | undefine
 export class RecordReader {
   readonly #store: Store
   readonly #lists: Map<number, readonly Candidate[]> = new Map()
+  /** The list that was last given out, with the figure that is common to all in it. */
+  #last: { readonly list: number; readonly reclaimableBytes: number; readonly candidates: readonly Candidate[] } | undefined
 
   constructor(store: Store) {
     this.#store = store
@@ -164,9 +190,18 @@ export class RecordReader {
       if (event.type === 'candidates.listed') this.#remember(event.seq, event.payload.candidates)
       const packed = event.type === 'model.selected' ? asPacked(event.payload) : undefined
       if (!packed || event.type !== 'model.selected') whole.push(event)
-      else whole.push({ ...event, payload: unpackSelection(packed, await this.#list(packed.request.candidates.list)) })
+      else whole.push({ ...event, payload: unpackSelection(packed, await this.#prepared(packed.request.candidates)) })
     }
     return whole
+  }
+
+  /** The same for many decisions in a row: until something else is loaded. */
+  async #prepared({ list, reclaimableBytes }: PackedCandidates): Promise<readonly Candidate[]> {
+    if (this.#last?.list === list && this.#last.reclaimableBytes === reclaimableBytes) return this.#last.candidates
+    const listed = await this.#list(list)
+    const candidates = listed.map((c) => (c.reclaimableBytes === reclaimableBytes ? c : { ...c, reclaimableBytes }))
+    this.#last = { list, reclaimableBytes, candidates }
+    return candidates
   }
 
   async #list(seq: number): Promise<readonly Candidate[]> {

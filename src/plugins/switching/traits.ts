@@ -112,3 +112,10 @@ function read(model: string, architecture: string): Traits {
     activeBillions: active ? Number(active[1]) : experts ? each * 1.85 : undefined,
   }
 }
+
+/** Share of the weights that works for each token. */
+export function activeShare(candidate: Candidate): number {
+  const { billions, activeBillions } = traitsOf(candidate)
+  const all = candidate.parameters === undefined ? billions : candidate.parameters / 1e9
+  return activeBillions === undefined || all === undefined || all <= 0 ? 1 : Math.min(1, activeBillions / all)
+}
