@@ -5,7 +5,7 @@
  */
 import type { Candidate, Needs } from '../../chat/policy.ts'
 import type { ResourceSample } from '../../chat/resources.ts'
-import { answerTokens, experienceOf, type Learned } from './learned.ts'
+import { answerTokens, type Learned, type ModelExperience } from './learned.ts'
 import { activeShare, traitsOf } from './traits.ts'
 
 /** Bytes/s at which weights are read while writing: ordinary memory, and a discrete graphics card. */
@@ -24,20 +24,24 @@ const PROMPT_TOKENS = 500
 const THINKING = 2.5
 
 /** Time from the loaded model to the end of its answer, in s. */
-export function answerSeconds(candidate: Candidate, needs: Needs, { gpus }: ResourceSample, learned: Learned): number {
-  const seen = experienceOf(learned, candidate.model)
+export function answerSeconds(
+  candidate: Candidate,
+  needs: Needs,
+  { gpus }: ResourceSample,
+  learned: Learned,
+  seen: ModelExperience,
+): number {
   const thinks = candidate.abilities.reasoning || traitsOf(candidate).specialities.has('reasoning')
   const task = needs.task ?? 'chat'
   const tokens = answerTokens(learned, task) * (thinks ? THINKING : 1)
-  const perSecond = seen?.tokensPerSecond ?? coldSpeed(candidate, gpus, learned.bandwidth)
-  const prefill = seen?.prefillPerSecond ?? perSecond * PREFILL_GAIN
+  const perSecond = seen.tokensPerSecond ?? coldSpeed(candidate, gpus, learned.bandwidth)
+  const prefill = seen.prefillPerSecond ?? perSecond * PREFILL_GAIN
   return (needs.promptTokens ?? PROMPT_TOKENS) / prefill + tokens / perSecond
 }
 
 /** Time to load it, in s; 0 when it is loaded or on another machine. */
-export function loadSeconds(candidate: Candidate, learned: Learned): number {
+export function loadSeconds(candidate: Candidate, { loadMs: ms }: ModelExperience): number {
   if (candidate.loadedContextLength !== undefined || candidate.remote) return 0
-  const ms = experienceOf(learned, candidate.model)?.loadMs
   return ms === undefined ? LOAD_S + candidate.memory.weightsBytes / DISK_BANDWIDTH : ms / 1000
 }
 

@@ -96,14 +96,11 @@ export function foldLearned(learned: Learned, event: RecordedEvent): Learned {
   }
 }
 
-/** What was learned about a model's answers, in doublings of parameters. */
-export function correctionOf(learned: Learned, model: ModelKey): number {
-  return experienceOf(learned, model)?.correction ?? 0
-}
+const UNSEEN: ModelExperience = {}
 
-/** What was seen of a model; undefined: nothing. */
-export function experienceOf(learned: Learned, model: ModelKey): ModelExperience | undefined {
-  return learned.models[groupOf(model)]?.[model]
+/** What was seen of a model. */
+export function experienceOf(learned: Learned, model: ModelKey): ModelExperience {
+  return learned.models[groupOf(model)]?.[model] ?? UNSEEN
 }
 
 /** Usual length of an answer, in tokens. */
@@ -167,7 +164,7 @@ function finished(learned: Learned, payload: PolicyRecords['generation.finished'
   if (!chosen || !telling) return next
   const { task, readBytes } = chosen
   const lengths = { ...learned.answerTokens, [task]: mixed(answerTokens(learned, task), completionTokens, SLOW_RATE) }
-  const speed = experienceOf(next, model)?.tokensPerSecond ?? 0
+  const speed = experienceOf(next, model).tokensPerSecond ?? 0
   return { ...next, answerTokens: lengths, ...(readBytes > 0 ? { bandwidth: mixed(learned.bandwidth, speed * readBytes) } : {}) }
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ModelKey } from '../../chat/model.ts'
 import type { Candidate } from '../../chat/policy.ts'
 
 /** What a model was made for. */
@@ -77,17 +78,16 @@ const SPECIALITIES: readonly (readonly [Speciality, RegExp])[] = [
 ]
 
 /** Names seen; forgotten together when there are too many. What is remembered follows from the name alone. */
-const known: Map<string, Traits> = new Map()
+const known: Map<ModelKey, { readonly architecture: string; readonly traits: Traits }> = new Map()
 const KNOWN_LIMIT = 2000
 
 /** Traits of a model. Pure: the same name and architecture, the same traits. */
 export function traitsOf({ model, architecture = '' }: Pick<Candidate, 'model' | 'architecture'>): Traits {
-  const key = `${model}\n${architecture}`
-  const seen = known.get(key)
-  if (seen) return seen
+  const seen = known.get(model)
+  if (seen?.architecture === architecture) return seen.traits
   if (known.size >= KNOWN_LIMIT) known.clear()
   const traits = read(model, architecture)
-  known.set(key, traits)
+  known.set(model, { architecture, traits })
   return traits
 }
 
