@@ -22,7 +22,7 @@ export interface CandidateList {
 /** Candidates as a list and what differs from it. A missing value stands as null. */
 interface PackedCandidates {
   readonly list: number
-  /** The same for all. */
+  /** The same for all that do not say otherwise. */
   readonly reclaimableBytes: number
   readonly changed: Readonly<Record<number, Readonly<Record<string, unknown>>>>
 }
@@ -33,10 +33,13 @@ const BY_SCORE = 'by-score'
 /** A decision as the store keeps it. Fallbacks, scores and rules go by position in the list. */
 export interface PackedSelection {
   readonly request: Omit<SelectionRequest, 'candidates'> & { readonly candidates: PackedCandidates }
-  readonly decision: Omit<Decision, 'candidates' | 'fallbacks'> & {
-    readonly fallbacks: readonly number[] | typeof BY_SCORE
-    readonly candidates: { readonly scores: readonly number[]; readonly excluded: Readonly<Record<string, readonly number[]>> }
-  }
+  /** Whole where a policy's rows are of an order of its own. */
+  readonly decision: PackedDecision | Decision
+}
+
+type PackedDecision = Omit<Decision, 'candidates' | 'fallbacks'> & {
+  readonly fallbacks: readonly number[] | typeof BY_SCORE
+  readonly candidates: { readonly scores: readonly number[]; readonly excluded: Readonly<Record<string, readonly number[]>> }
 }
 
 /** Old records go after 30 days; a list is written anew after one, in ms, so that it outlives what points to it by far most of the time. */
@@ -47,7 +50,7 @@ const FEW = 4
 /** Lists that a reader remembers. */
 const REMEMBERED = 4
 
-/** The decision relative to a list; undefined when it needs a new one, or holds what this form cannot express. */
+/** The decision relative to a list; undefined when it needs a new one. */
 export function packSelection(
   { request, decision }: PolicyRecords['model.selected'],
   list: CandidateList | undefined,
@@ -59,21 +62,20 @@ export function packSelection(
   let changes = 0
   for (const [index, candidate] of candidates.entries()) {
     const listed = list.candidates[index]
-    if (listed?.model !== candidate.model || candidate.reclaimableBytes !== reclaimableBytes) return undefined
-    const difference = differenceOf(listed, candidate)
+    if (listed?.model !== candidate.model) return undefined
+    const difference = differenceOf(listed, candidate, reclaimableBytes)
     if (!difference) continue
     changed[index] = difference
     if (++changes > Math.max(FEW, candidates.length * MANY)) return undefined
   }
-  const answer = packDecision(decision, candidates)
-  return answer && { request: { ...asked, candidates: { list: list.seq, reclaimableBytes, changed } }, decision: answer }
+  return {
+    request: { ...asked, candidates: { list: list.seq, reclaimableBytes, changed } },
+    decision: packDecision(decision, candidates) ?? decision,
+  }
 }
 
 /** @returns undefined where a policy named models that it was not asked about, or rows in an order of its own */
-function packDecision(
-  { fallbacks, candidates: rows, ...rest }: Decision,
-  candidates: readonly Candidate[],
-): PackedSelection['decision'] | undefined {
+function packDecision({ fallbacks, candidates: rows, ...rest }: Decision, candidates: readonly Candidate[]): PackedDecision | undefined {
   if (rows.length !== candidates.length) return undefined
   const places = new Map(candidates.map(({ model }, index) => [model, index]))
   const excluded: Record<string, number[]> = {}
@@ -109,6 +111,7 @@ function unpackSelection({ request, decision }: PackedSelection, listed: readonl
     const values = Object.entries(difference).map(([field, value]) => [field, value === null ? undefined : value] as const)
     candidates[Number(place)] = { ...candidate, reclaimableBytes, ...Object.fromEntries(values) }
   }
+  if (isWhole(decision)) return { request: { ...request, candidates }, decision }
   // Hardly any reader of the log wants them, and a long log has millions.
   const rows = once(() => rowsOf(decision.candidates, candidates))
   const fallbacks = once(() =>
@@ -130,7 +133,11 @@ function unpackSelection({ request, decision }: PackedSelection, listed: readonl
   }
 }
 
-function rowsOf({ scores, excluded }: PackedSelection['decision']['candidates'], candidates: readonly Candidate[]): ScoredCandidate[] {
+function isWhole(decision: PackedDecision | Decision): decision is Decision {
+  return Array.isArray(decision.candidates)
+}
+
+function rowsOf({ scores, excluded }: PackedDecision['candidates'], candidates: readonly Candidate[]): ScoredCandidate[] {
   const rules = new Map(Object.entries(excluded).flatMap(([rule, places]) => places.map((place) => [place, rule] as const)))
   return candidates.map(({ model }, index): ScoredCandidate => {
     const score = scores[index] ?? 0
@@ -144,12 +151,12 @@ function once<T>(make: () => T): () => T {
   return () => (made ??= make())
 }
 
-/** Fields in which a candidate differs from the listed one; `reclaimableBytes` is kept apart. */
-function differenceOf(listed: Candidate, candidate: Candidate): Record<string, unknown> | undefined {
-  if (listed === candidate) return undefined
+/** Fields in which a candidate differs from the listed one with the common figure. */
+function differenceOf(listed: Candidate, candidate: Candidate, reclaimableBytes: number): Record<string, unknown> | undefined {
+  if (listed === candidate && candidate.reclaimableBytes === reclaimableBytes) return undefined
   let difference: Record<string, unknown> | undefined
   for (const field of new Set([...Object.keys(listed), ...Object.keys(candidate)]) as Set<keyof Candidate>) {
-    if (field === 'reclaimableBytes' || same(listed[field], candidate[field])) continue
+    if (same(field === 'reclaimableBytes' ? reclaimableBytes : listed[field], candidate[field])) continue
     difference ??= {}
     difference[field] = candidate[field] ?? null
   }
