@@ -101,16 +101,16 @@ function byScore(rows: readonly ScoredCandidate[], chosen: string | undefined): 
     .map((row) => row.model)
 }
 
-/** @param listed the list, with the common figure in every candidate */
-function unpackSelection({ request, decision }: PackedSelection, listed: readonly Candidate[]): PolicyRecords['model.selected'] {
-  const { reclaimableBytes, changed } = request.candidates
-  const candidates = [...listed]
-  for (const [place, difference] of Object.entries(changed)) {
-    const candidate = listed[Number(place)]
-    if (!candidate) continue
+function unpackCandidates({ reclaimableBytes, changed }: PackedCandidates, listed: readonly Candidate[]): Candidate[] {
+  return listed.map((candidate, place) => {
+    const difference = changed[place]
+    if (!difference) return candidate.reclaimableBytes === reclaimableBytes ? candidate : { ...candidate, reclaimableBytes }
     const values = Object.entries(difference).map(([field, value]) => [field, value === null ? undefined : value] as const)
-    candidates[Number(place)] = { ...candidate, reclaimableBytes, ...Object.fromEntries(values) }
-  }
+    return { ...candidate, reclaimableBytes, ...Object.fromEntries(values) }
+  })
+}
+
+function unpackSelection({ request, decision }: PackedSelection, candidates: readonly Candidate[]): PolicyRecords['model.selected'] {
   if (isWhole(decision)) return { request: { ...request, candidates }, decision }
   // Hardly any reader of the log wants them, and a long log has millions.
   const rows = once(() => rowsOf(decision.candidates, candidates))
@@ -183,8 +183,8 @@ export async function newestList(store: Store): Promise<CandidateList | undefine
 export class RecordReader {
   readonly #store: Store
   readonly #lists: Map<number, readonly Candidate[]> = new Map()
-  /** The list that was last given out, with the figure that is common to all in it. */
-  #last: { readonly list: number; readonly reclaimableBytes: number; readonly candidates: readonly Candidate[] } | undefined
+  /** What was last given out; the same for many decisions in a row, until something else is loaded. */
+  #last: { readonly packed: string; readonly candidates: readonly Candidate[] } | undefined
 
   constructor(store: Store) {
     this.#store = store
@@ -197,17 +197,16 @@ export class RecordReader {
       if (event.type === 'candidates.listed') this.#remember(event.seq, event.payload.candidates)
       const packed = event.type === 'model.selected' ? asPacked(event.payload) : undefined
       if (!packed || event.type !== 'model.selected') whole.push(event)
-      else whole.push({ ...event, payload: unpackSelection(packed, await this.#prepared(packed.request.candidates)) })
+      else whole.push({ ...event, payload: unpackSelection(packed, await this.#candidates(packed.request.candidates)) })
     }
     return whole
   }
 
-  /** The same for many decisions in a row: until something else is loaded. */
-  async #prepared({ list, reclaimableBytes }: PackedCandidates): Promise<readonly Candidate[]> {
-    if (this.#last?.list === list && this.#last.reclaimableBytes === reclaimableBytes) return this.#last.candidates
-    const listed = await this.#list(list)
-    const candidates = listed.map((c) => (c.reclaimableBytes === reclaimableBytes ? c : { ...c, reclaimableBytes }))
-    this.#last = { list, reclaimableBytes, candidates }
+  async #candidates(packed: PackedCandidates): Promise<readonly Candidate[]> {
+    const text = JSON.stringify(packed)
+    if (this.#last?.packed === text) return this.#last.candidates
+    const candidates = unpackCandidates(packed, await this.#list(packed.list))
+    this.#last = { packed: text, candidates }
     return candidates
   }
 
