@@ -205,7 +205,7 @@ export type RecordedEvent = {
 }[RecordType]
 
 /**
- * A switching policy. `State` must survive JSON: it is snapshotted every 1,000 records.
+ * A switching policy. `State` must survive JSON: it is snapshotted every 250 records.
  *
  * @example
  * const alwaysFirst: SwitchingPolicy<null> = {

@@ -22,7 +22,7 @@ export interface CandidateList {
 /** Candidates as a list and what differs from it. A missing value stands as null. */
 interface PackedCandidates {
   readonly list: number
-  /** The same for all. */
+  /** The same for all that do not say otherwise. */
   readonly reclaimableBytes: number
   readonly changed: Readonly<Record<number, Readonly<Record<string, unknown>>>>
 }
@@ -33,10 +33,13 @@ const BY_SCORE = 'by-score'
 /** A decision as the store keeps it. Fallbacks, scores and rules go by position in the list. */
 export interface PackedSelection {
   readonly request: Omit<SelectionRequest, 'candidates'> & { readonly candidates: PackedCandidates }
-  readonly decision: Omit<Decision, 'candidates' | 'fallbacks'> & {
-    readonly fallbacks: readonly number[] | typeof BY_SCORE
-    readonly candidates: { readonly scores: readonly number[]; readonly excluded: Readonly<Record<string, readonly number[]>> }
-  }
+  /** Whole where a policy's rows are of an order of its own. */
+  readonly decision: PackedDecision | Decision
+}
+
+type PackedDecision = Omit<Decision, 'candidates' | 'fallbacks'> & {
+  readonly fallbacks: readonly number[] | typeof BY_SCORE
+  readonly candidates: { readonly scores: readonly number[]; readonly excluded: Readonly<Record<string, readonly number[]>> }
 }
 
 /** Old records go after 30 days; a list is written anew after one, in ms, so that it outlives what points to it by far most of the time. */
@@ -47,7 +50,7 @@ const FEW = 4
 /** Lists that a reader remembers. */
 const REMEMBERED = 4
 
-/** The decision relative to a list; undefined when it needs a new one, or holds what this form cannot express. */
+/** The decision relative to a list; undefined when it needs a new one. */
 export function packSelection(
   { request, decision }: PolicyRecords['model.selected'],
   list: CandidateList | undefined,
@@ -59,21 +62,20 @@ export function packSelection(
   let changes = 0
   for (const [index, candidate] of candidates.entries()) {
     const listed = list.candidates[index]
-    if (listed?.model !== candidate.model || candidate.reclaimableBytes !== reclaimableBytes) return undefined
-    const difference = differenceOf(listed, candidate)
+    if (listed?.model !== candidate.model) return undefined
+    const difference = differenceOf(listed, candidate, reclaimableBytes)
     if (!difference) continue
     changed[index] = difference
     if (++changes > Math.max(FEW, candidates.length * MANY)) return undefined
   }
-  const answer = packDecision(decision, candidates)
-  return answer && { request: { ...asked, candidates: { list: list.seq, reclaimableBytes, changed } }, decision: answer }
+  return {
+    request: { ...asked, candidates: { list: list.seq, reclaimableBytes, changed } },
+    decision: packDecision(decision, candidates) ?? decision,
+  }
 }
 
 /** @returns undefined where a policy named models that it was not asked about, or rows in an order of its own */
-function packDecision(
-  { fallbacks, candidates: rows, ...rest }: Decision,
-  candidates: readonly Candidate[],
-): PackedSelection['decision'] | undefined {
+function packDecision({ fallbacks, candidates: rows, ...rest }: Decision, candidates: readonly Candidate[]): PackedDecision | undefined {
   if (rows.length !== candidates.length) return undefined
   const places = new Map(candidates.map(({ model }, index) => [model, index]))
   const excluded: Record<string, number[]> = {}
@@ -99,33 +101,62 @@ function byScore(rows: readonly ScoredCandidate[], chosen: string | undefined): 
     .map((row) => row.model)
 }
 
-function unpackSelection({ request, decision }: PackedSelection, listed: readonly Candidate[]): PolicyRecords['model.selected'] {
-  const { reclaimableBytes, changed } = request.candidates
-  const candidates = listed.map((candidate, index) => {
-    const difference = changed[index]
+function unpackCandidates({ reclaimableBytes, changed }: PackedCandidates, listed: readonly Candidate[]): Candidate[] {
+  return listed.map((candidate, place) => {
+    const difference = changed[place]
     if (!difference) return candidate.reclaimableBytes === reclaimableBytes ? candidate : { ...candidate, reclaimableBytes }
     const values = Object.entries(difference).map(([field, value]) => [field, value === null ? undefined : value] as const)
     return { ...candidate, reclaimableBytes, ...Object.fromEntries(values) }
   })
-  const rules = new Map(
-    Object.entries(decision.candidates.excluded).flatMap(([rule, places]) => places.map((place) => [place, rule] as const)),
+}
+
+function unpackSelection({ request, decision }: PackedSelection, candidates: readonly Candidate[]): PolicyRecords['model.selected'] {
+  if (isWhole(decision)) return { request: { ...request, candidates }, decision }
+  // Hardly any reader of the log wants them, and a long log has millions.
+  const rows = once(() => rowsOf(decision.candidates, candidates))
+  const fallbacks = once(() =>
+    decision.fallbacks === BY_SCORE
+      ? byScore(rows(), decision.model)
+      : decision.fallbacks.flatMap((place) => candidates[place]?.model ?? []),
   )
-  const rows = candidates.map(({ model }, index): ScoredCandidate => {
-    const score = decision.candidates.scores[index] ?? 0
+  return {
+    request: { ...request, candidates },
+    decision: {
+      ...decision,
+      get fallbacks() {
+        return fallbacks()
+      },
+      get candidates() {
+        return rows()
+      },
+    },
+  }
+}
+
+function isWhole(decision: PackedDecision | Decision): decision is Decision {
+  return Array.isArray(decision.candidates)
+}
+
+function rowsOf({ scores, excluded }: PackedDecision['candidates'], candidates: readonly Candidate[]): ScoredCandidate[] {
+  const rules = new Map(Object.entries(excluded).flatMap(([rule, places]) => places.map((place) => [place, rule] as const)))
+  return candidates.map(({ model }, index): ScoredCandidate => {
+    const score = scores[index] ?? 0
     const rule = rules.get(index)
     return rule === undefined ? { model, score } : { model, score, excluded: rule }
   })
-  const fallbacks =
-    decision.fallbacks === BY_SCORE ? byScore(rows, decision.model) : decision.fallbacks.flatMap((place) => candidates[place]?.model ?? [])
-  return { request: { ...request, candidates }, decision: { ...decision, fallbacks, candidates: rows } }
 }
 
-/** Fields in which a candidate differs from the listed one; `reclaimableBytes` is kept apart. */
-function differenceOf(listed: Candidate, candidate: Candidate): Record<string, unknown> | undefined {
-  if (listed === candidate) return undefined
+function once<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => (made ??= make())
+}
+
+/** Fields in which a candidate differs from the listed one with the common figure. */
+function differenceOf(listed: Candidate, candidate: Candidate, reclaimableBytes: number): Record<string, unknown> | undefined {
+  if (listed === candidate && candidate.reclaimableBytes === reclaimableBytes) return undefined
   let difference: Record<string, unknown> | undefined
   for (const field of new Set([...Object.keys(listed), ...Object.keys(candidate)]) as Set<keyof Candidate>) {
-    if (field === 'reclaimableBytes' || same(listed[field], candidate[field])) continue
+    if (same(field === 'reclaimableBytes' ? reclaimableBytes : listed[field], candidate[field])) continue
     difference ??= {}
     difference[field] = candidate[field] ?? null
   }
@@ -152,6 +183,8 @@ export async function newestList(store: Store): Promise<CandidateList | undefine
 export class RecordReader {
   readonly #store: Store
   readonly #lists: Map<number, readonly Candidate[]> = new Map()
+  /** What was last given out; the same for many decisions in a row, until something else is loaded. */
+  #last: { readonly packed: string; readonly candidates: readonly Candidate[] } | undefined
 
   constructor(store: Store) {
     this.#store = store
@@ -164,9 +197,17 @@ export class RecordReader {
       if (event.type === 'candidates.listed') this.#remember(event.seq, event.payload.candidates)
       const packed = event.type === 'model.selected' ? asPacked(event.payload) : undefined
       if (!packed || event.type !== 'model.selected') whole.push(event)
-      else whole.push({ ...event, payload: unpackSelection(packed, await this.#list(packed.request.candidates.list)) })
+      else whole.push({ ...event, payload: unpackSelection(packed, await this.#candidates(packed.request.candidates)) })
     }
     return whole
+  }
+
+  async #candidates(packed: PackedCandidates): Promise<readonly Candidate[]> {
+    const text = JSON.stringify(packed)
+    if (this.#last?.packed === text) return this.#last.candidates
+    const candidates = unpackCandidates(packed, await this.#list(packed.list))
+    this.#last = { packed: text, candidates }
+    return candidates
   }
 
   async #list(seq: number): Promise<readonly Candidate[]> {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { SystemStatus } from '../chat/status.ts'
+import { reasonText } from './explain/reasons.ts'
 import { neutraliseLine } from './neutralise.ts'
 
 const GIB = 2 ** 30
@@ -29,7 +30,10 @@ export function statusLines(status: SystemStatus): string[] {
   const reason = status.decision?.reason
   const excluded = status.model === undefined ? (status.decision?.candidates ?? []).filter((c) => c.excluded !== undefined) : []
   const rows: (readonly [string, string])[] = [
-    ['model', `${status.model ?? 'none'}${reason ? ` (${reason})` : ''}${status.pinned ? `, pinned ${status.pinned}` : ''}`],
+    ['model', `${status.model ?? 'none'}${reason ? ` (${reasonText(reason)})` : ''}${status.pinned ? `, pinned ${status.pinned}` : ''}`],
+    ...(reason === 'minimal'
+      ? [['mode', 'minimal: the smallest model, the smallest window, until memory has been calm for five minutes'] as const]
+      : []),
     ...excluded.map((c) => ['', `${c.model}: ${c.excluded}`] as const),
     ...status.circuits.map((circuit) => ['resting', `${circuit.model}: ${circuit.reason}`] as const),
     ['loaded', status.loaded.map((i) => `${i.model} (${i.contextLength} tokens)`).join(', ') || 'nothing'],

@@ -38,12 +38,13 @@ function gain(model: TraceModel, message: TraceMessage, weather: Weather): { rea
   const none = { staying: Number.NEGATIVE_INFINITY, loading: Number.NEGATIVE_INFINITY }
   if ((needs.vision && !model.vision) || (needs.tools && !model.tools) || model.contextLength < needs.contextTokens) return none
   if (weather.isAway(model, at) || weather.faultOf(model, at)) return none
-  const seconds = writingSeconds(model, needs.promptTokens ?? needs.contextTokens, answerTokens)
+  const seconds = (slower: number): number =>
+    Math.round(writingSeconds(model, needs.promptTokens ?? needs.contextTokens, answerTokens) * slower * 1000) / 1000
   const task = needs.task ?? 'chat'
   const need = traceNeed(model, Math.min(model.contextLength, Math.max(SHORTEST_WINDOW, needs.contextTokens)))
   const fits = need <= weather.freeAt(at)
   return {
-    staying: worthOf(model, task, seconds * (fits ? 1 : SWAPPING)),
-    loading: fits ? worthOf(model, task, seconds + model.loadMs / 1000) : Number.NEGATIVE_INFINITY,
+    staying: worthOf(model, task, seconds(fits ? 1 : SWAPPING)),
+    loading: fits ? worthOf(model, task, seconds(1) + model.loadMs / 1000) : Number.NEGATIVE_INFINITY,
   }
 }

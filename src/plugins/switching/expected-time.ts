@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { Candidate, Needs, TaskKind } from '../../chat/policy.ts'
+import type { Candidate, Needs } from '../../chat/policy.ts'
 import type { ResourceSample } from '../../chat/resources.ts'
-import type { Learned } from './learned.ts'
-import { traitsOf } from './traits.ts'
+import { answerTokens, type Learned, type ModelExperience } from './learned.ts'
+import { activeShare, traitsOf } from './traits.ts'
 
 /** Bytes/s at which weights are read while writing: ordinary memory, and a discrete graphics card. */
 const MEMORY_BANDWIDTH = 40e9
@@ -23,31 +23,25 @@ const PROMPT_TOKENS = 500
 /** A model that thinks first writes so many times as much. */
 const THINKING = 2.5
 
-/** Tokens of a usual answer, before any was seen here. */
-export const ANSWER_TOKENS: Readonly<Record<TaskKind, number>> = {
-  chat: 300,
-  code: 450,
-  mathematics: 400,
-  analysis: 500,
-  translation: 250,
-  image: 250,
-}
-
 /** Time from the loaded model to the end of its answer, in s. */
-export function answerSeconds(candidate: Candidate, needs: Needs, { gpus }: ResourceSample, learned: Learned): number {
-  const seen = learned.models[candidate.model]
+export function answerSeconds(
+  candidate: Candidate,
+  needs: Needs,
+  { gpus }: ResourceSample,
+  learned: Learned,
+  seen: ModelExperience,
+): number {
   const thinks = candidate.abilities.reasoning || traitsOf(candidate).specialities.has('reasoning')
   const task = needs.task ?? 'chat'
-  const tokens = (learned.answerTokens?.[task] ?? ANSWER_TOKENS[task]) * (thinks ? THINKING : 1)
-  const perSecond = seen?.tokensPerSecond ?? coldSpeed(candidate, gpus, learned.bandwidth)
-  const prefill = seen?.prefillPerSecond ?? perSecond * PREFILL_GAIN
+  const tokens = answerTokens(learned, task) * (thinks ? THINKING : 1)
+  const perSecond = seen.tokensPerSecond ?? coldSpeed(candidate, gpus, learned.bandwidth)
+  const prefill = seen.prefillPerSecond ?? perSecond * PREFILL_GAIN
   return (needs.promptTokens ?? PROMPT_TOKENS) / prefill + tokens / perSecond
 }
 
 /** Time to load it, in s; 0 when it is loaded or on another machine. */
-export function loadSeconds(candidate: Candidate, learned: Learned): number {
+export function loadSeconds(candidate: Candidate, { loadMs: ms }: ModelExperience): number {
   if (candidate.loadedContextLength !== undefined || candidate.remote) return 0
-  const ms = learned.models[candidate.model]?.loadMs
   return ms === undefined ? LOAD_S + candidate.memory.weightsBytes / DISK_BANDWIDTH : ms / 1000
 }
 
@@ -60,11 +54,4 @@ function coldSpeed(candidate: Candidate, gpus: ResourceSample['gpus'], seenBandw
   const discrete = gpus.filter((gpu) => !gpu.unified).reduce((sum, gpu) => sum + gpu.totalBytes, 0)
   const share = gpus.some((gpu) => gpu.unified) ? 1 : Math.min(1, discrete / totalBytes)
   return 1 / ((read * share) / GPU_BANDWIDTH + (read * (1 - share)) / MEMORY_BANDWIDTH)
-}
-
-/** Share of the weights that works for each token. */
-export function activeShare(candidate: Candidate): number {
-  const { billions, activeBillions } = traitsOf(candidate)
-  const all = candidate.parameters === undefined ? billions : candidate.parameters / 1e9
-  return activeBillions === undefined || all === undefined || all <= 0 ? 1 : Math.min(1, activeBillions / all)
 }

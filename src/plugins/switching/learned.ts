@@ -6,7 +6,7 @@
 import type { ModelKey } from '../../chat/model.ts'
 import type { PolicyRecords, RecordedEvent, StruggleKind, TaskKind } from '../../chat/policy.ts'
 import { OF_THE_LINE } from './circuit.ts'
-import { ANSWER_TOKENS, activeShare } from './expected-time.ts'
+import { activeShare } from './traits.ts'
 
 /** Of one model. Absent: never seen. */
 export interface ModelExperience {
@@ -30,7 +30,8 @@ interface Chosen {
 
 /** Survives JSON. */
 export interface Learned {
-  readonly models: Readonly<Record<ModelKey, ModelExperience>>
+  /** In groups, so that a record copies a few entries and not those of hundreds of models. */
+  readonly models: Readonly<Record<number, Readonly<Record<ModelKey, ModelExperience>>>>
   /** Bytes of weights read each second while writing, over all models; absent: not seen yet. */
   readonly bandwidth?: number
   /** Usual length of an answer, in tokens. */
@@ -56,12 +57,23 @@ const POOR_ANSWER = -0.3
 const BREAKDOWN = -0.15
 const FORGIVEN = 0.08
 const CORRECTION_LIMIT = 2
-/** Most models that are remembered. */
-const MODELS_LIMIT = 400
+/** Groups, and the most models that are remembered in each. */
+const GROUPS = 32
+const GROUP_LIMIT = 16
 
 const POOR: ReadonlySet<StruggleKind> = new Set(['loop', 'noisy-loop', 'empty', 'garbled', 'low-confidence'])
 /** Troubles that are the person's or the window's, not the model's; nor are those of the line. */
 const BLAMELESS: ReadonlySet<StruggleKind> = new Set(['slow', 'context-full', 'model-unloaded'])
+
+/** Tokens of a usual answer, before any was seen here. */
+const ANSWER_TOKENS: Readonly<Record<TaskKind, number>> = {
+  chat: 300,
+  code: 450,
+  mathematics: 400,
+  analysis: 500,
+  translation: 250,
+  image: 250,
+}
 
 /** Folds one record; the same object where nothing changed. */
 export function foldLearned(learned: Learned, event: RecordedEvent): Learned {
@@ -85,9 +97,23 @@ export function foldLearned(learned: Learned, event: RecordedEvent): Learned {
   }
 }
 
-/** What was learned about a model's answers, in doublings of parameters. */
-export function correctionOf(learned: Learned, model: ModelKey): number {
-  return learned.models[model]?.correction ?? 0
+const UNSEEN: ModelExperience = {}
+
+/** What was seen of a model. */
+export function experienceOf(learned: Learned, model: ModelKey): ModelExperience {
+  return learned.models[groupOf(model)]?.[model] ?? UNSEEN
+}
+
+/** Usual length of an answer, in tokens. */
+export function answerTokens({ answerTokens: seen }: Learned, task: TaskKind): number {
+  return seen?.[task] ?? ANSWER_TOKENS[task]
+}
+
+/** By the letters that tell names apart most. */
+function groupOf(model: ModelKey): number {
+  let hash = model.length
+  for (let at = model.length - 1; at >= 0; at -= 3) hash = (hash * 31 + model.charCodeAt(at)) % 65_536
+  return hash % GROUPS
 }
 
 function selected(learned: Learned, { request, decision }: PolicyRecords['model.selected']): Learned {
@@ -138,12 +164,9 @@ function finished(learned: Learned, payload: PolicyRecords['generation.finished'
   })
   if (!chosen || !telling) return next
   const { task, readBytes } = chosen
-  const answerTokens = {
-    ...learned.answerTokens,
-    [task]: mixed(learned.answerTokens?.[task] ?? ANSWER_TOKENS[task], completionTokens, SLOW_RATE),
-  }
-  const speed = next.models[model]?.tokensPerSecond ?? 0
-  return readBytes > 0 ? { ...next, answerTokens, bandwidth: mixed(learned.bandwidth, speed * readBytes) } : { ...next, answerTokens }
+  const lengths = { ...learned.answerTokens, [task]: mixed(answerTokens(learned, task), completionTokens, SLOW_RATE) }
+  const speed = experienceOf(next, model).tokensPerSecond ?? 0
+  return { ...next, answerTokens: lengths, ...(readBytes > 0 ? { bandwidth: mixed(learned.bandwidth, speed * readBytes) } : {}) }
 }
 
 function corrected(learned: Learned, model: ModelKey, by: number): Learned {
@@ -154,12 +177,14 @@ function corrected(learned: Learned, model: ModelKey, by: number): Learned {
 }
 
 function changed(learned: Learned, model: ModelKey, change: (seen: ModelExperience) => ModelExperience): Learned {
-  const models: Record<ModelKey, ModelExperience> = { ...learned.models, [model]: change(learned.models[model] ?? {}) }
-  const keys = Object.keys(models)
+  const number = groupOf(model)
+  const before = learned.models[number] ?? {}
+  const group: Record<ModelKey, ModelExperience> = { ...before, [model]: change(before[model] ?? {}) }
+  const keys = Object.keys(group)
   const [oldest] = keys
   // Keys stand in the order in which models were first seen.
-  if (keys.length > MODELS_LIMIT && oldest !== undefined && oldest !== model) delete models[oldest]
-  return { ...learned, models }
+  if (keys.length > GROUP_LIMIT && oldest !== undefined && oldest !== model) delete group[oldest]
+  return { ...learned, models: { ...learned.models, [number]: group } }
 }
 
 function mixed(old: number | undefined, seen: number, rate: number = RATE): number {

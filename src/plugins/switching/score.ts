@@ -5,7 +5,7 @@
  */
 import type { Candidate, SelectionRequest } from '../../chat/policy.ts'
 import { answerSeconds, loadSeconds } from './expected-time.ts'
-import { correctionOf, type Learned } from './learned.ts'
+import { experienceOf, type Learned } from './learned.ts'
 import { qualityOf } from './quality.ts'
 
 /** A wait for a whole answer that nobody minds, in seconds. */
@@ -33,11 +33,12 @@ export function score(
   window: number | undefined,
   { waitWeight, switchWeight }: Weights,
 ): number {
-  const seconds = Math.max(answerSeconds(candidate, needs, resources, learned), 1e-9)
+  const seen = experienceOf(learned, candidate.model)
+  const seconds = Math.max(answerSeconds(candidate, needs, resources, learned, seen), 1e-9)
   const wait = waitWeight * Math.max(0, Math.log2(seconds / COMFORTABLE_S)) + EFFICIENCY * Math.log2(1 + seconds)
-  const load = loadSeconds(candidate, learned)
+  const load = loadSeconds(candidate, seen)
   const switching = load === 0 ? 0 : switchWeight * (1 + Math.log2(1 + load / LONG_LOAD_S))
   const { plannedContextLength } = candidate
   const shorter = window === undefined || window >= plannedContextLength ? 0 : SHORTER * Math.log2(plannedContextLength / window)
-  return qualityOf(candidate, needs, correctionOf(learned, candidate.model)) - wait - switching - shorter
+  return qualityOf(candidate, needs, seen.correction ?? 0) - wait - switching - shorter
 }

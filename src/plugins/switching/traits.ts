@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ModelKey } from '../../chat/model.ts'
 import type { Candidate } from '../../chat/policy.ts'
 
 /** What a model was made for. */
@@ -77,17 +78,16 @@ const SPECIALITIES: readonly (readonly [Speciality, RegExp])[] = [
 ]
 
 /** Names seen; forgotten together when there are too many. What is remembered follows from the name alone. */
-const known: Map<string, Traits> = new Map()
+const known: Map<ModelKey, { readonly architecture: string; readonly traits: Traits }> = new Map()
 const KNOWN_LIMIT = 2000
 
 /** Traits of a model. Pure: the same name and architecture, the same traits. */
 export function traitsOf({ model, architecture = '' }: Pick<Candidate, 'model' | 'architecture'>): Traits {
-  const key = `${model}\n${architecture}`
-  const seen = known.get(key)
-  if (seen) return seen
+  const seen = known.get(model)
+  if (seen?.architecture === architecture) return seen.traits
   if (known.size >= KNOWN_LIMIT) known.clear()
   const traits = read(model, architecture)
-  known.set(key, traits)
+  known.set(model, { architecture, traits })
   return traits
 }
 
@@ -111,4 +111,11 @@ function read(model: string, architecture: string): Traits {
     billions: experts ? Number(experts[1]) * each * 0.83 : stated ? Number(stated[1]) / millions : undefined,
     activeBillions: active ? Number(active[1]) : experts ? each * 1.85 : undefined,
   }
+}
+
+/** Share of the weights that works for each token. */
+export function activeShare(candidate: Candidate): number {
+  const { billions, activeBillions } = traitsOf(candidate)
+  const all = candidate.parameters === undefined ? billions : candidate.parameters / 1e9
+  return activeBillions === undefined || all === undefined || all <= 0 ? 1 : Math.min(1, activeBillions / all)
 }

@@ -221,6 +221,30 @@ describe('a replay', () => {
     })
   })
 
+  it('gives back whatever a policy of another kind answered', async () => {
+    const plain: SwitchingPolicy<null> = {
+      name: 'plain',
+      version: 1,
+      initial: () => null,
+      reduce: () => null,
+      select: (_, { candidates }) => ({
+        model: candidates[1]?.model,
+        contextLength: 7,
+        reason: 'mine',
+        fallbacks: ['elsewhere'],
+        candidates: [],
+      }),
+      onStruggle: () => ({ action: 'fail', reason: 'mine', delayMs: 0 }),
+    }
+    const store = await openStore()
+    const run = new Run(store, plain)
+    for (const id of ['t1', 't2']) await run.decide(id, request(all, free(12.1)))
+    expect(await store.records({ type: 'candidates.listed' })).toHaveLength(1)
+    const explanation = await explained(run, 't2', plain)
+    expect(explanation).toMatchObject({ same: true, exact: true, decidedBy: { name: 'plain' } })
+    expect(explanationLines(explanation)).toContain(`Mai used ${middle.model} (mine).`)
+  })
+
   it('names the nearest turns for an id that is not there, and says when there is none at all', async () => {
     const store = await openStore()
     expect(await explainTurn(store, policy, undefined)).toBeUndefined()

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { RecordedEvent, SelectionRequest, StruggleRequest } from '../../../src/chat/policy.ts'
 import type { PressureLevel } from '../../../src/chat/resources.ts'
 import { switchingPolicy } from '../../../src/plugins/switching/index.ts'
+import { experienceOf } from '../../../src/plugins/switching/learned.ts'
 import type { SwitchingState } from '../../../src/plugins/switching/state.ts'
 import { candidate, event, GB, OPTIONS, request } from './support.ts'
 
@@ -298,7 +299,7 @@ describe('what happened here', () => {
     const decision = policy.select(fold(), first)
     const slow = event('generation.finished', { model: 'a', ms: 301_000, firstTokenMs: 1000, completionTokens: 300 })
     const state = fold(event('model.selected', { request: first, decision }), slow)
-    expect(state.learned.models.a).toMatchObject({ tokensPerSecond: 1 })
+    expect(experienceOf(state.learned, 'a')).toMatchObject({ tokensPerSecond: 1 })
     expect(state.learned.bandwidth).toBeCloseTo(2e9)
     expect(score(state, 'a')).toBeLessThan(score(fold(), 'a'))
     expect(score(state, 'b')).toBeLessThan(score(fold(), 'b'))

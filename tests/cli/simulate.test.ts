@@ -1,0 +1,93 @@
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { scriptedEngine } from '../../src/testing/scripted-engine.ts'
+import { type Desk, openDesk } from './support.ts'
+
+let desk: Desk
+beforeAll(async () => {
+  desk = await openDesk([
+    scriptedEngine({ key: 'big', answer: () => 'Yes.', sizeBytes: 2e9, paramsString: '4B' }),
+    scriptedEngine({ key: 'small', answer: () => 'Yes.', sizeBytes: 1e8, paramsString: '1B' }),
+  ])
+})
+afterAll(() => desk.close())
+
+const firstLine = (text: string): string => text.split('\n')[0] ?? ''
+
+describe('mai explain', () => {
+  it('says that nothing was answered yet, then why the last turn went as it went', async () => {
+    expect(await desk.mai(['explain'])).toMatchObject({ code: 0, out: 'Nothing has been answered yet.\n' })
+    const { turnId } = JSON.parse((await desk.mai(['ask', '--json', 'Is it so?'])).out) as { turnId: string }
+    const { out, code } = await desk.mai(['explain'])
+    expect(code).toBe(0)
+    expect(out).toContain(`Turn ${turnId}`)
+    expect(out).toMatch(/Mai used lmstudio\/\w+ because it is the best model that fits: it needs \d+\.\d GB and \d+(\.\d)? GB were free\./)
+    expect(out).toContain('decides the same, bit for bit.')
+    const told = JSON.parse((await desk.mai(['explain', '--json', turnId.slice(0, 8)])).out) as {
+      turnId: string
+      same: boolean
+      exact: boolean
+    }
+    expect(told).toMatchObject({ turnId, same: true, exact: true })
+    const text = await desk.mai(['explain', '--json'])
+    expect(text.out, 'message text is in no log').not.toContain('Is it so')
+  })
+
+  it('ends with 2 and the nearest ids for a turn that is not there', async () => {
+    const { code, err } = await desk.mai(['explain', 'nothing-like-it'])
+    expect(code).toBe(2)
+    expect(err).toMatch(/no one turn "nothing-like-it"/)
+  })
+})
+
+describe('mai simulate', () => {
+  it('plays what this machine recorded', async () => {
+    await desk.mai(['ask', 'Is it so?'])
+    const { out } = await desk.mai(['simulate'])
+    expect(firstLine(out)).toMatch(/^recorded: .+ messages, 2 models/)
+    for (const policy of ['switching', 'largest-that-fits', 'always-smallest']) expect(out).toContain(policy)
+  })
+
+  it('plays a made day with a policy from a file, draws it, keeps it, and plays it again to the same end', async () => {
+    const plain = `import type { SwitchingPolicy } from 'mai'
+const mine: SwitchingPolicy<null> = {
+  name: 'mine', version: 1,
+  initial: () => null,
+  reduce: () => null,
+  select: (_, { candidates }) => ({ model: candidates[0]?.model, contextLength: 2048, reason: 'first', fallbacks: [], candidates: [] }),
+  onStruggle: () => ({ action: 'fail', reason: 'mine', delayMs: 0 }),
+}
+export default mine
+`
+    await fs.writeFile(path.join(desk.folder, 'mine.ts'), plain)
+    const loyal = path.resolve('examples/loyal-policy.ts')
+    const made = ['--generator', 'bursty', '--seed', '7', '--policy', 'mine.ts', '--policy', loyal]
+    const first = await desk.mai(['simulate', ...made, '--json', '--svg', 'day.svg', '--save', 'day.jsonl'])
+    expect(first.err).toBe('')
+    const { results } = JSON.parse(first.out) as { results: { policy: string; regret: number }[] }
+    expect(results.map(({ policy }) => policy)).toEqual(['mine', 'loyal', 'largest-that-fits', 'always-smallest'])
+    for (const { regret } of results) expect(regret).toBeGreaterThanOrEqual(0)
+    const svg = await fs.readFile(path.join(desk.folder, 'day.svg'), 'utf8')
+    expect(svg).toMatch(/^<svg xmlns.+<\/svg>\n$/s)
+    for (const { policy } of results) expect(svg).toContain(`>${policy}</text>`)
+    const again = await desk.mai(['simulate', '--trace', 'day.jsonl', '--policy', 'mine.ts', '--policy', loyal, '--json'])
+    expect(JSON.parse(again.out)).toEqual(JSON.parse(first.out))
+  })
+
+  it.each([
+    [['--generator', 'stedy'], /There are steady/],
+    [['--generator', 'steady', '--trace', 'x'], /Give one of the two/],
+    [['--trace', 'nowhere.jsonl'], /cannot be read/],
+    [['--generator', 'steady', '--seed', 'x'], /--seed wants a number/],
+    [['--generator', 'steady', '--svg', 'no/such/folder.svg'], /cannot be written/],
+  ])('ends with 2 and a cure for %j', async (args, said) => {
+    const { code, err } = await desk.mai(['simulate', ...args])
+    expect([code, err]).toEqual([2, expect.stringMatching(said)])
+  })
+
+  it('ends with 78 for a file without a policy', async () => {
+    await fs.writeFile(path.join(desk.folder, 'empty.ts'), 'export const nothing = 1\n')
+    expect(await desk.mai(['simulate', '--generator', 'steady', '--policy', 'empty.ts'])).toMatchObject({ code: 78 })
+  })
+})
