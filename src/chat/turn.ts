@@ -17,6 +17,7 @@ import { type AssembledPrompt, defaultReserve, type PromptSection } from './cont
 import { chatErrors, traitsOf } from './failure.ts'
 import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
 import type { Journal } from './journal.ts'
+import { withWhatToFree } from './memory/what-to-free.ts'
 import { type Message, type Part, type Span, textOf } from './message.ts'
 import type { ModelInfo, ModelKey, ModelSettings } from './model.ts'
 import type { Decision, Needs, SelectionRequest, StruggleKind } from './policy.ts'
@@ -125,7 +126,8 @@ export class Turn {
         if (signal.aborted) return await this.#complete(undefined, began)
         if (this.#attempts.length >= limits.maxAttempts) throw this.#allFailed()
       }
-    } catch (error) {
+    } catch (thrown) {
+      const error = await withWhatToFree(this.#parts.ctx, thrown)
       const cancelled = signal.aborted && !deadline.aborted && this.#attempts.length + this.#text.length > 0
       if (cancelled) return await this.#complete(undefined, began)
       await this.#fail(deadline.aborted ? chatErrors.turnTimeout(limits.deadlineMs) : error)
