@@ -93,9 +93,9 @@ export class ObservedMemory {
     const instance = model?.instances.find((each) => each.contextLength === contextLength)
     if (!model || !instance) return
     const bytes = this.#taken(key, instance)
-    const { totalBytes } = estimateModel(model, { contextLength })
-    // Other programs come and go while a model loads.
-    if (bytes === undefined || bytes < totalBytes / IMPLAUSIBLE || bytes > totalBytes * IMPLAUSIBLE) return
+    const { weightsBytes, kvBytes, totalBytes } = estimateModel(model, { contextLength })
+    // Other programs come and go while a model loads; what is computed in is not filled before the first prompt.
+    if (bytes === undefined || bytes < (weightsBytes + kvBytes) / IMPLAUSIBLE || bytes > totalBytes * IMPLAUSIBLE) return
     const name = `memoryBytes@${contextLength}`
     const figures = this.#observed.get(key) ?? {}
     const former = figures[name]

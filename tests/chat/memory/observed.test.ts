@@ -1,7 +1,17 @@
-import { describe, expect, it } from 'vitest'
+import fs from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { createMai, type Mai } from '../../../src/chat/mai.ts'
 import { estimateModel } from '../../../src/chat/memory/model-memory.ts'
 import { correctedBy } from '../../../src/chat/memory/observed-memory.ts'
 import type { MemoryEstimate, ModelInfo } from '../../../src/chat/model.ts'
+import { compression } from '../../../src/plugins/compression/index.ts'
+import { llamacpp } from '../../../src/plugins/llamacpp/index.ts'
+import { resources } from '../../../src/plugins/resources/index.ts'
+import { store } from '../../../src/plugins/store/index.ts'
+import { switching } from '../../../src/plugins/switching/index.ts'
+import { writeRecitingModel } from '../../../src/testing/gguf-writer.ts'
 
 const estimate: MemoryEstimate = {
   weightsBytes: 800,
@@ -54,4 +64,35 @@ describe('the order of trust', () => {
     expect(estimateModel(model, { contextLength: 4096 }).source).toBe('table')
     expect(estimateModel({ ...model, architecture: undefined }, { contextLength: 4096 }).source).toBe('size')
   })
+})
+
+describe('what a load took', () => {
+  it('is told by the engine, kept in the store, and known to the next Mai', async () => {
+    const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'mai-observed-'))
+    const opened: Mai[] = []
+    onTestFinished(async () => {
+      for (const mai of opened) await mai.shutdown()
+      await fs.rm(folder, { recursive: true, force: true })
+    })
+    await writeRecitingModel(path.join(folder, 'tale.gguf'), { text: 'Once upon a time.', sizeBytes: 96e6 })
+    const open = async (): Promise<Mai> => {
+      const engine = llamacpp({ paths: [folder], discover: false, threads: 1 })
+      const plugins = [store({ file: path.join(folder, 'mai.db') }), resources({ graphics: false }), switching(), compression(), engine]
+      const mai = await createMai({ plugins, unloadOnExit: true })
+      opened.push(mai)
+      return mai
+    }
+    const first = await open()
+    const { memory: before } = await first.models.estimateMemory('tale', { contextLength: 512 })
+    expect(before.source).toBe('header')
+    const { memoryBytes = 0 } = await first.models.loadModel('tale', { contextLength: 512 })
+    expect(memoryBytes).toBeGreaterThan(50e6)
+    const key = 'llamacpp/tale'
+    await expect.poll(async () => (await first.store.figures(key))['memoryBytes@512'], { timeout: 10_000 }).toBe(memoryBytes)
+    await first.shutdown()
+    const second = await open()
+    const { memory: after } = await second.models.estimateMemory('tale', { contextLength: 512 })
+    expect(after.source).toBe('observed')
+    expect(after.totalBytes).toBeGreaterThanOrEqual(before.totalBytes * 0.95)
+  }, 60_000)
 })
