@@ -13,10 +13,13 @@ import { estimateModel } from './model-memory.ts'
 const FIGURE = /^memoryBytes@(\d+)$/
 /** Weight of a new observation against the former ones. */
 const NEW_SHARE = 0.5
-/** Parts of a model that are mapped from its file appear in memory only when they are used: a load says less than what is needed. */
+/**
+ * What is mapped from a file, and what is computed in, appears in memory only when it is used: a load says less than what is
+ * needed, so that a good estimate is corrected upwards only.
+ */
 const LEAST_OF_ESTIMATE: Readonly<Record<MemoryEstimate['source'], number>> = {
   backend: 0.95,
-  header: 0.95,
+  header: 1,
   table: 0.8,
   size: 0.7,
   observed: 1,
