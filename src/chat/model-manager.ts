@@ -12,6 +12,7 @@ import { traitsOf } from './failure.ts'
 import { Journal } from './journal.ts'
 import type { HoldSettings } from './memory/header-estimate.ts'
 import { ObservedMemory } from './memory/observed-memory.ts'
+import { largestUsers } from './memory/what-to-free.ts'
 import type { LoadedInstance, LoadSettings, MemoryEstimate, ModelInfo, ModelKey, ModelSettings } from './model.ts'
 import type { Decision, Needs, OpenCircuit, SelectionRequest } from './policy.ts'
 import { Preloader } from './preload.ts'
@@ -239,7 +240,9 @@ export class ModelManager {
     const decision = this.#lastDecision ?? (this.#catalogue.models.length > 0 ? await this.selectBestModel() : undefined)
     const model = this.#current ?? decision?.model
     const instance = model === undefined ? undefined : this.#catalogue.find(model)?.instances[0]
-    return { model, instance, decision, pinned, resources: this.#ctx.use('resources').latest() }
+    const resources = this.#ctx.use('resources').latest()
+    const memoryUsers = resources.level === 'normal' ? [] : await largestUsers(this.#ctx)
+    return { model, instance, decision, pinned, resources, ...(memoryUsers.length > 0 ? { memoryUsers } : {}) }
   }
 
   /** Models that rest after failures. */

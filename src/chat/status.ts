@@ -6,7 +6,7 @@
 import type { ErrorFact } from '../core/errors.ts'
 import type { LoadedInstance, ModelInfo, ModelKey } from './model.ts'
 import type { Decision, OpenCircuit } from './policy.ts'
-import type { ResourceSample } from './resources.ts'
+import type { MemoryUser, ResourceSample } from './resources.ts'
 import type { Lease } from './store.ts'
 
 /** The cheap status: no I/O. */
@@ -39,6 +39,8 @@ export interface CurrentModelStatus {
   readonly decision: Decision | undefined
   readonly pinned: ModelKey | undefined
   readonly resources: ResourceSample
+  /** While memory is short: the programs that take most of it, where the configuration allows to name them. */
+  readonly memoryUsers?: readonly MemoryUser[]
 }
 
 /** A model with what the policy would think of it now. */

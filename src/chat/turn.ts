@@ -23,6 +23,7 @@ import type { TurnIds } from './events.ts'
 import { chatErrors, traitsOf } from './failure.ts'
 import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
 import { makeResident } from './make-resident.ts'
+import { withWhatToFree } from './memory/what-to-free.ts'
 import { type Message, textOf } from './message.ts'
 import type { ModelInfo, ModelKey } from './model.ts'
 import type { Decision, Needs, SelectionRequest, StruggleKind } from './policy.ts'
@@ -92,7 +93,8 @@ export class Turn {
         if (signal.aborted) return await this.#complete(undefined, began)
         if (this.#attempts.count >= limits.maxAttempts) throw this.#allFailed()
       }
-    } catch (error) {
+    } catch (thrown) {
+      const error = await withWhatToFree(this.#parts.ctx, thrown)
       const cancelled = signal.aborted && !deadline.aborted && this.#attempts.count + this.#answer.text.length > 0
       if (cancelled) return await this.#complete(undefined, began)
       await this.#fail(deadline.aborted ? chatErrors.turnTimeout(limits.deadlineMs) : error)

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Mai } from '../chat/mai.ts'
+import { usersText } from '../chat/memory/what-to-free.ts'
 import type { SystemStatus } from '../chat/status.ts'
 import { isMaiError, toErrorFact } from '../core/errors.ts'
 import { bytesText } from './terminal/progress.ts'
@@ -88,11 +89,16 @@ function modelFinding({ model, decision }: SystemStatus, failed: unknown): Findi
   }
 }
 
-function memoryFinding({ resources: { memory, level } }: SystemStatus): Finding {
+function memoryFinding({ resources: { memory, level }, memoryUsers }: SystemStatus): Finding {
   const text = `${bytesText(memory.availableBytes)} of ${bytesText(memory.totalBytes)} free`
   return level === 'normal'
     ? { name: 'memory', state: 'ok', text }
-    : { name: 'memory', state: 'warn', text: `${text}, ${level}`, cure: 'Close other programs; Mai uses smaller models meanwhile.' }
+    : {
+        name: 'memory',
+        state: 'warn',
+        text: memoryUsers ? `${text}, ${level}; most by ${usersText(memoryUsers)}` : `${text}, ${level}`,
+        cure: 'Close other programs; Mai uses smaller models meanwhile.',
+      }
 }
 
 async function diskFindings({ store }: SystemStatus): Promise<Finding[]> {

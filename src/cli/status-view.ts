@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { usersText } from '../chat/memory/what-to-free.ts'
 import type { SystemStatus } from '../chat/status.ts'
 import { reasonText } from './explain/reasons.ts'
 import { neutraliseLine } from './neutralise.ts'
@@ -38,6 +39,7 @@ export function statusLines(status: SystemStatus): string[] {
     ...status.circuits.map((circuit) => ['resting', `${circuit.model}: ${circuit.reason}`] as const),
     ['loaded', status.loaded.map((i) => `${i.model} (${i.contextLength} tokens)`).join(', ') || 'nothing'],
     ['memory', `${used(memory.totalBytes - memory.availableBytes, memory.totalBytes)}, ${level}`],
+    ...(status.memoryUsers ? [['', `most by ${usersText(status.memoryUsers)}`] as const] : []),
     ...gpus.map((gpu) => ['gpu', `${used(gpu.totalBytes - gpu.freeBytes, gpu.totalBytes)}, ${gpu.name}`] as const),
     ['cpu', `${bar(cpu.load)} ${percent(cpu.load)} of ${cpu.cores} cores`],
     ...(battery

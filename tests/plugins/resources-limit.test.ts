@@ -5,6 +5,8 @@ import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 
 const GIB = 2 ** 30
+/** Of util-linux; not everywhere. */
+const NAMESPACE: string = 'unshare'
 
 /** What a container of 2 GiB shows, in files of either version. */
 const TREES = {
@@ -20,7 +22,7 @@ const TREES = {
     echo 'cpu memory' > ${dir}/cgroup.controllers`,
 } as const
 
-const mayMount = process.platform === 'linux' && spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0
+const mayMount = process.platform === 'linux' && spawnSync(NAMESPACE, ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0
 
 describe.skipIf(!mayMount)('in a mount namespace of its own (needs the right to make one)', () => {
   it.each(['v1', 'v2'] as const)('the real program plans with the 2 GiB of a %s container', (version) => {
@@ -31,7 +33,7 @@ describe.skipIf(!mayMount)('in a mount namespace of its own (needs the right to 
       exec "$0" "$1" status --json`
     const program = path.resolve('dist/cli/bin.js')
     const options = { encoding: 'utf8', cwd: home, env: { ...process.env, MAI_HOME: home, HOME: home } } as const
-    const { stdout, stderr } = spawnSync('unshare', ['-m', 'sh', '-c', command, process.execPath, program], options)
+    const { stdout, stderr } = spawnSync(NAMESPACE, ['-m', 'sh', '-c', command, process.execPath, program], options)
     fs.rmSync(home, { recursive: true })
     expect(stderr).toBe('')
     const { memory, level } = JSON.parse(stdout).resources

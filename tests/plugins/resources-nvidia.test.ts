@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process'
 import { afterEach, describe, expect, it } from 'vitest'
 import { NvidiaLoop } from '../../src/plugins/resources/nvidia.ts'
 
+const ABSENT: string = 'mai-no-such-program'
+
 let loop: NvidiaLoop | undefined
 afterEach(() => loop?.close())
 
@@ -49,7 +51,7 @@ describe('the loop of nvidia-smi', () => {
     loop = new NvidiaLoop({
       start: () => {
         starts++
-        return spawn('mai-no-such-program', [], { stdio: ['ignore', 'pipe', 'ignore'] })
+        return spawn(ABSENT, [], { stdio: ['ignore', 'pipe', 'ignore'] })
       },
       now: () => starts * 1e9,
     })

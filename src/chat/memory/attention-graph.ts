@@ -22,7 +22,7 @@ function fused(context: GraphContext, block: Block, x: Tensor, shape: AttentionS
   const { heads, kvHeads, keyLength, valueLength } = shape
   const all = block.multiply('attn_qkv', x)
   const part = (norm: string, count: number): Tensor =>
-    spread(context, turned(context, headNorm(context, block, norm, graph.view(all, [keyLength, count, tokens]))), keyLength)
+    spread(context, turned(context, headNorm(context, block, norm, graph.view(all, [keyLength, count, tokens])), shape), keyLength)
   const q = part('attn_q_norm', heads)
   const v = spread(context, graph.view(all, [valueLength, kvHeads, tokens]), valueLength)
   store(context, part('attn_k_norm', kvHeads), v, shape)
@@ -35,11 +35,15 @@ function separate(context: GraphContext, block: Block, x: Tensor, shape: Attenti
   const wide = block.multiply('attn_q', x)
   // Some make a gate of the same width beside the queries, and keep both to the end.
   const gated = block.rows('attn_q') === 2 * heads * keyLength
-  const q = spread(context, turned(context, perHead(context, block, 'attn_q_norm', wide, [keyLength, heads, tokens], gated)), keyLength)
+  const q = spread(
+    context,
+    turned(context, perHead(context, block, 'attn_q_norm', wide, [keyLength, heads, tokens], gated), shape),
+    keyLength,
+  )
   if (cached) {
     const key = (): Tensor => {
       const heads = perHead(context, block, 'attn_k_norm', block.multiply('attn_k', x), [keyLength, kvHeads, tokens])
-      return spread(context, turned(context, heads), keyLength)
+      return spread(context, turned(context, heads, shape), keyLength)
     }
     const value = (): Tensor =>
       spread(
@@ -70,8 +74,8 @@ function headNorm(context: GraphContext, block: Block, name: string, x: Tensor):
 }
 
 /** Turned by the tokens' positions. */
-function turned(context: GraphContext, x: Tensor): Tensor {
-  return context.over(x, context.positions)
+function turned(context: GraphContext, x: Tensor, shape: AttentionShape): Tensor {
+  return shape.turned ? context.over(x, context.positions) : x
 }
 
 /** Multi-head latent attention on the compressed rows themselves: queries are brought down to them, and the result up again. */
@@ -107,7 +111,7 @@ function expandedLatent(context: GraphContext, block: Block, x: Tensor, shape: A
     graph.compute([rotated, count, tokens], [graph.view(rows, [rotated, count, tokens]), context.positions])
   const q =
     model.architecture === 'minicpm3'
-      ? turned(context, whole)
+      ? turned(context, whole, shape)
       : graph.compute([keyLength, heads, tokens], [graph.view(whole, [keyLength - rotated, heads, tokens]), position(whole, heads)])
   const compressed = block.multiply('attn_kv_a_mqa', x)
   const normed = context.norm(graph.view(compressed, [latent, tokens]))

@@ -1,7 +1,7 @@
 /**
  * Memory a model needs, from its GGUF header: weights as the tensors say, caches and the computing buffer as llama.cpp makes
- * them. On 540 dry runs of llama.cpp 0.5.0 with 77 shapes of 60 architectures (weights left out): median error 0.0 %,
- * 90 % within 0.6 %, never more than 3.3 % under.
+ * them. Against dry runs of llama.cpp 0.5.0, weights left out: 540 of 82 shapes of 70 architectures, median error 0.0 %, 90 %
+ * within 0.4 %, never more than 3.3 % under; 594 of random shapes of 22 of them, 90 % within 0.0 %, at most 1.6 % under.
  *
  * @module
  */

@@ -17,6 +17,8 @@ export interface AttentionShape {
   readonly valueLength: number
   /** Tokens that it looks back on; undefined: all. */
   readonly window: number | undefined
+  /** Whether queries and keys are turned by their positions; some layers of some models do without. */
+  readonly turned: boolean
   /** Whether it has a cache of its own, not an earlier layer's. */
   readonly cached: boolean
 }
@@ -87,6 +89,9 @@ const GEMMA3N_CACHED = 20
 const FULL_ATTENTION_INTERVAL = 4
 
 const DELTA_NET = /^(qwen3next|qwen35|qwen35moe)$/
+/** Architectures whose layers that look back on everything know no positions. */
+const UNTURNED_WHOLE = /^(cohere2|exaone4|llama4|smallthinker)$/
+
 const CACHELESS = /^(bert|jina-bert|nomic-bert|neo-bert|eurobert|modern-bert|gemma-embedding|wavtokenizer|dream|llada|rnd1)/
 
 /** Shape of a model; undefined for a header that lacks what every language model has. */
@@ -166,10 +171,24 @@ function layerOf(facts: Facts, layer: number, window: number | undefined): Layer
   const attends = (!recurrent || both) && !noMixer
   return {
     attention: attends
-      ? { heads, kvHeads, keyLength: length('key'), valueLength: length('value'), window, cached: layer < cachedLayers(facts) }
+      ? {
+          heads,
+          kvHeads,
+          keyLength: length('key'),
+          valueLength: length('value'),
+          window,
+          turned: knowsPositions(facts, layer, window),
+          cached: layer < cachedLayers(facts),
+        }
       : undefined,
     state: recurrent ? stateOf(facts, firstHeads) : undefined,
   }
+}
+
+function knowsPositions({ architecture, blocks }: Facts, layer: number, window: number | undefined): boolean {
+  if (architecture === 'smollm3') return (layer + 1) % 4 !== 0
+  const whole = UNTURNED_WHOLE.test(architecture) && (architecture !== 'exaone4' || blocks >= 64)
+  return !whole || window !== undefined
 }
 
 function isRecurrent({ architecture, own, number, blocks }: Facts, layer: number, kvHeads: number): boolean {

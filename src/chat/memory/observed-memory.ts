@@ -13,10 +13,13 @@ import { estimateModel } from './model-memory.ts'
 const FIGURE = /^memoryBytes@(\d+)$/
 /** Weight of a new observation against the former ones. */
 const NEW_SHARE = 0.5
-/** Parts of a model that are mapped from its file appear in memory only when they are used: a load says less than what is needed. */
+/**
+ * What is mapped from a file, and what is computed in, appears in memory only when it is used: a load says less than what is
+ * needed, so that a good estimate is corrected upwards only.
+ */
 const LEAST_OF_ESTIMATE: Readonly<Record<MemoryEstimate['source'], number>> = {
   backend: 0.95,
-  header: 0.95,
+  header: 1,
   table: 0.8,
   size: 0.7,
   observed: 1,
@@ -93,9 +96,9 @@ export class ObservedMemory {
     const instance = model?.instances.find((each) => each.contextLength === contextLength)
     if (!model || !instance) return
     const bytes = this.#taken(key, instance)
-    const { totalBytes } = estimateModel(model, { contextLength })
-    // Other programs come and go while a model loads.
-    if (bytes === undefined || bytes < totalBytes / IMPLAUSIBLE || bytes > totalBytes * IMPLAUSIBLE) return
+    const { weightsBytes, kvBytes, totalBytes } = estimateModel(model, { contextLength })
+    // Other programs come and go while a model loads; what is computed in is not filled before the first prompt.
+    if (bytes === undefined || bytes < (weightsBytes + kvBytes) / IMPLAUSIBLE || bytes > totalBytes * IMPLAUSIBLE) return
     const name = `memoryBytes@${contextLength}`
     const figures = this.#observed.get(key) ?? {}
     const former = figures[name]

@@ -12,6 +12,9 @@ import type { DirectReader, DirectReading, SlowFacts } from './reading.ts'
 /** How far back {@link Resources.history} goes, in ms. */
 export const HISTORY_MS: number = 10 * 60 * 1000
 
+/** The history holds no more than one sample in so many ms: a fast pace must not make it longer. */
+const HISTORY_STEP_MS = 1000
+
 /** A shorter stretch of CPU time, in jiffies or ms for each core, is too coarse to tell a load from. */
 const MIN_CPU_STRETCH = 5
 
@@ -48,7 +51,7 @@ export class Sampler implements Resources {
   constructor(parts: SamplerParts) {
     this.#parts = parts
     // Between two ticks `latest()` may take one of its own. Counted too, as a clock set back would keep old samples for ever.
-    this.#maxHistory = Math.ceil((2 * HISTORY_MS) / fastest(parts.intervalMs))
+    this.#maxHistory = Math.ceil((2 * HISTORY_MS) / Math.max(HISTORY_STEP_MS, fastest(parts.intervalMs)))
   }
 
   latest(): ResourceSample {
@@ -125,6 +128,8 @@ export class Sampler implements Resources {
 
   #remember(sample: ResourceSample): void {
     const history = this.#history
+    const before = history.at(-2)
+    if (before && sample.time - before.time < HISTORY_STEP_MS && sample.time >= before.time) history.pop()
     history.push(sample)
     const oldest = sample.time - HISTORY_MS
     let stale = Math.max(0, history.length - this.#maxHistory)
