@@ -7,7 +7,12 @@ import { spawnSync } from 'node:child_process'
 import path from 'node:path'
 import { root } from './dist.ts'
 
-const files = ['chaos', 'tests/chat/scheduler.test.ts', 'tests/chat/preload.test.ts', 'tests/plugins/llamacpp/whole.test.ts']
+const files = [
+  'chaos',
+  'tests/chat/residency/scheduler.test.ts',
+  'tests/chat/residency/preload.test.ts',
+  'tests/plugins/llamacpp/whole.test.ts',
+]
 const env = {
   MAI_CHAOS_SEEDS: '20',
   MAI_TEST_SCHEDULES: '10000',

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Gate, type Struggle } from '../../src/chat/gate.ts'
+import { Gate, type Struggle } from '../../src/chat/turn/gate.ts'
 import type { AnswerStart, Watcher } from '../../src/chat/watcher.ts'
 import { Lexer } from '../../src/plugins/struggle/lexer.ts'
 import { seeded } from './generated.ts'

@@ -9,9 +9,9 @@
 import { toErrorFact } from '../core/errors.ts'
 import type { PluginContext } from '../core/plugin.ts'
 import type { FinishReason, PromptMessage, Usage } from './backend.ts'
-import type { Catalogue } from './catalogue.ts'
 import { backendError } from './failure.ts'
 import type { LoadedInstance, ModelInfo, ModelKey, SamplingSettings } from './model.ts'
+import type { Catalogue } from './residency/catalogue.ts'
 
 /** What to ask. */
 export interface BackgroundRequest {

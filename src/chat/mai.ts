@@ -16,7 +16,7 @@ import type { MessageInput, Reply, ReplyStream, SendOptions } from './reply.ts'
 import { DEFAULT_TURN, type MaiSettings, type TurnSettings } from './settings.ts'
 import type { MaiStatus, SystemStatus } from './status.ts'
 import type { Store } from './store.ts'
-import type { Turn } from './turn.ts'
+import type { Turn } from './turn/turn.ts'
 import { VERSION } from './version.ts'
 
 /** Which session to talk in. */

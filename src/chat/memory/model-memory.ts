@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { estimateFromSize } from '../memory-estimate.ts'
+
 import type { MemoryEstimate, ModelInfo } from '../model.ts'
 import { estimateFromHeader, type HeaderFacts, type HoldSettings } from './header-estimate.ts'
 import { estimateFromTable } from './known-models.ts'
+import { estimateFromSize } from './size-estimate.ts'
 
 /** What a header says, and what was worked out from it. Not written to JSON: it is thousands of numbers. */
 export class HeaderMemory {

@@ -3,9 +3,10 @@
  *
  * @module
  */
+
+import { RecordReader } from '../decisions/selection-record.ts'
 import type { ModelKey } from '../model.ts'
 import type { Candidate, RecordedEvent } from '../policy.ts'
-import { RecordReader } from '../selection-record.ts'
 import type { Store } from '../store.ts'
 import type { Trace, TraceEvent, TraceMessage, TraceModel } from './trace.ts'
 

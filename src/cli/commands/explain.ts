@@ -18,7 +18,10 @@ export class ExplainCommand extends MaiCommand {
 
   async run(): Promise<number> {
     return this.withMai(async (mai) => {
-      const [{ explainTurn }, { explanationLines }] = await Promise.all([import('../../chat/explanation.ts'), import('../explain/view.ts')])
+      const [{ explainTurn }, { explanationLines }] = await Promise.all([
+        import('../../chat/decisions/explanation.ts'),
+        import('../explain/view.ts'),
+      ])
       const explanation = await explainTurn(mai.store, mai.kernel.context.use('policy'), this.turn)
       if (this.json) this.print(explanation ?? null)
       else this.say(explanation ? `${explanationLines(explanation).join('\n')}\n` : 'Nothing has been answered yet.\n')

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Explanation, Step } from '../../chat/explanation.ts'
+import type { Explanation, Step } from '../../chat/decisions/explanation.ts'
 import type { Candidate, Decision, ScoredCandidate, SelectionRequest } from '../../chat/policy.ts'
 import { neutraliseLine } from '../neutralise.ts'
 import { table } from '../terminal/width.ts'

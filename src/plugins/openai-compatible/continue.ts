@@ -4,7 +4,7 @@
  * @module
  */
 import type { GenerateRequest, PieceSink } from '../../chat/backend.ts'
-import { askForTheRest, Joint } from '../../chat/seam.ts'
+import { askForTheRest, Joint } from '../../chat/turn/seam.ts'
 import { isMaiError } from '../../core/errors.ts'
 import type { Ended } from './answer.ts'
 import type { ChatOrder, Endpoint } from './endpoint.ts'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Gate } from '../../../src/chat/gate.ts'
+import { Gate } from '../../../src/chat/turn/gate.ts'
 import type { Verdict } from '../../../src/chat/watcher.ts'
 import { detector, START, verdictOf, watching } from './support.ts'
 

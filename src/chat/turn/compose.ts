@@ -1,0 +1,66 @@
+/**
+ * Composing a prompt: the sections that plugins contribute, and the conversation, fitted to a model's window.
+ *
+ * @module
+ */
+import type { PluginContext } from '../../core/plugin.ts'
+import type { Backend } from '../backend.ts'
+import { type AssembledPrompt, defaultReserve, type PromptSection } from '../context.ts'
+import type { TurnIds } from '../events.ts'
+import type { Message } from '../message.ts'
+import type { LoadedInstance } from '../model.ts'
+import type { SendOptions } from '../reply.ts'
+import type { Store } from '../store.ts'
+
+/** Longest wait for the engine's own count, in ms. */
+const COUNT_LIMIT_MS = 5000
+
+/** What to compose, and for whom. */
+export interface ComposeRequest {
+  readonly ctx: PluginContext
+  readonly store: Store
+  readonly backend: Backend
+  readonly ids: TurnIds
+  readonly instance: LoadedInstance
+  readonly message: Message
+  readonly options: SendOptions
+  /** The part of the answer that exists already. */
+  readonly partial: string
+}
+
+/** @throws MaiError `MAI_CONTEXT_OVERFLOW` when what may not be dropped does not fit */
+export async function composePrompt({
+  ctx,
+  store,
+  backend,
+  ids,
+  instance,
+  message,
+  options,
+  partial,
+}: ComposeRequest): Promise<AssembledPrompt> {
+  const { contextLength, model } = instance
+  const reserveTokens = Math.min(options.sampling?.maxTokens ?? Infinity, defaultReserve(contextLength))
+  const budgetTokens = Math.floor((contextLength - reserveTokens) / 4)
+  const { system } = options
+  const own: PromptSection[] = system ? [{ id: 'system', layer: 'pinned', text: system, priority: 100, maxTokens: contextLength }] : []
+  const sections = await ctx.runHook(
+    'prompt.compose',
+    { ...ids, model, message, budgetTokens, sections: own },
+    (composed) => composed.sections,
+  )
+  const prompt = await ctx.use('context').assemble({
+    ...ids,
+    model,
+    window: { contextLength, reserveTokens },
+    sections,
+    message,
+    history: { page: (limit, before = message.seq) => store.messages(ids.sessionId, { limit, before }) },
+    partial,
+    exactCount: (messages) => backend.countTokens(instance, messages, AbortSignal.timeout(COUNT_LIMIT_MS)).catch(() => undefined),
+  })
+  const { tokens, usableTokens, exact, verbatimMessages, totalMessages } = prompt
+  ctx.emit('context.assembled', { ...ids, model, tokens, usableTokens, exact })
+  if (prompt.condensed) ctx.emit('context.compressed', { ...ids, model, verbatimMessages, totalMessages })
+  return prompt
+}

@@ -1,0 +1,412 @@
+/**
+ * The turn: from a message to exactly one outcome.
+ *
+ * receiving → (selecting → loading → composing → generating)* → storing → completed | failed.
+ * It alone owns attempts, retry, the gate and the deadline.
+ *
+ * @module
+ */
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { MaiError, toErrorFact } from '../../core/errors.ts'
+import { within } from '../../core/scope.ts'
+import type { Usage } from '../backend.ts'
+import { unlessAborted } from '../clock.ts'
+import type { AssembledPrompt } from '../context.ts'
+import { needsOfTurn, PLAIN_NEEDS, settingsFor } from '../decisions/situation.ts'
+import type { TurnIds } from '../events.ts'
+import { chatErrors, traitsOf } from '../failure.ts'
+import { withWhatToFree } from '../memory/what-to-free.ts'
+import { type Message, textOf } from '../message.ts'
+import type { ModelInfo, ModelKey } from '../model.ts'
+import type { Decision, Needs, SelectionRequest, StruggleKind } from '../policy.ts'
+import type { Reply, TurnReport } from '../reply.ts'
+import type { Hold } from '../residency/residents.ts'
+import { Answer } from './answer.ts'
+import type { AnswerStream } from './answer-stream.ts'
+import { Attempts } from './attempts.ts'
+import { awaitModels, type Choice, chooseModel, minimalChoice } from './choice.ts'
+import { composePrompt } from './compose.ts'
+import { memoryCure, notSmaller, shorterContext } from './degradation.ts'
+import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
+import { makeResident } from './make-resident.ts'
+import type { TurnInput, TurnParts } from './turn-parts.ts'
+
+/** Troubles after which the model is no longer in memory. */
+const GONE: ReadonlySet<StruggleKind> = new Set(['model-unloaded', 'backend-lost', 'crashed'])
+/** Longest that the store may take for a message, in ms: its own waits for other processes are shorter. */
+const STORE_LIMIT_MS = 60_000
+
+/** Where a turn is. */
+export type TurnPhase = 'receiving' | 'selecting' | 'loading' | 'composing' | 'generating' | 'storing' | 'ended'
+
+/** One turn; run once. */
+export class Turn {
+  readonly id: string = randomUUID()
+  readonly sessionId: string
+  phase: TurnPhase = 'receiving'
+  model: ModelKey | undefined
+  readonly #parts: TurnParts
+  readonly #input: TurnInput
+  readonly #cancel: AbortController = new AbortController()
+  readonly #attempts: Attempts = new Attempts()
+  readonly #answer: Answer
+  #needs: Needs = PLAIN_NEEDS
+
+  constructor(parts: TurnParts, input: TurnInput) {
+    this.#parts = parts
+    this.#input = input
+    this.sessionId = input.sessionId
+    this.#answer = new Answer(
+      parts.ctx,
+      () => this.#ids,
+      parts.now,
+      () => this.cancel(),
+    )
+  }
+
+  get stream(): AnswerStream {
+    return this.#answer.stream
+  }
+
+  cancel(): void {
+    this.#cancel.abort(chatErrors.cancelled())
+  }
+
+  report(): TurnReport {
+    const { list, switches } = this.#attempts
+    return { ...this.#ids, attempts: [...list], switches: [...switches], text: this.#answer.text }
+  }
+
+  async run(): Promise<Reply> {
+    const { limits, now } = this.#parts
+    const began = now()
+    const deadline = AbortSignal.timeout(limits.deadlineMs)
+    const outer = this.#input.options.signal
+    const signal = AbortSignal.any([this.#cancel.signal, deadline, this.#parts.ctx.signal, ...(outer ? [outer] : [])])
+    try {
+      const message = await this.#receive()
+      for (;;) {
+        const reply = await this.#attempt(message, signal, began)
+        if (reply) return reply
+        if (deadline.aborted) throw chatErrors.turnTimeout(limits.deadlineMs)
+        if (signal.aborted) return await this.#complete(undefined, began)
+        if (this.#attempts.count >= limits.maxAttempts) throw this.#allFailed()
+      }
+    } catch (thrown) {
+      const error = await withWhatToFree(this.#parts.ctx, thrown)
+      const cancelled = signal.aborted && !deadline.aborted && this.#attempts.count + this.#answer.text.length > 0
+      if (cancelled) return await this.#complete(undefined, began)
+      await this.#fail(deadline.aborted ? chatErrors.turnTimeout(limits.deadlineMs) : error)
+      throw deadline.aborted ? chatErrors.turnTimeout(limits.deadlineMs) : error
+    } finally {
+      this.phase = 'ended'
+      this.#answer.dispose()
+    }
+  }
+
+  get #ids(): TurnIds {
+    return { sessionId: this.sessionId, turnId: this.id }
+  }
+
+  /** Durable before anything else. */
+  async #receive(): Promise<Message> {
+    const { store, ctx, now } = this.#parts
+    const { parts } = this.#input
+    const message = { id: randomUUID(), ...this.#ids, role: 'user' as const, parts, time: now(), complete: true }
+    const stored = await within(store.appendMessage(message), STORE_LIMIT_MS, storeSilent)
+    this.#needs = await needsOfTurn(store, stored, this.#input.options)
+    ctx.emit('message.received', { ...this.#ids, text: textOf(parts) })
+    return stored
+  }
+
+  /** One round. @returns the reply when the turn is over, undefined for another round */
+  async #attempt(message: Message, signal: AbortSignal, began: number): Promise<Reply | undefined> {
+    const { catalogue, now } = this.#parts
+    const choice = await this.#select(signal)
+    const { model, decision } = choice
+    const started = now()
+    const hold = await this.#makeResident(choice, signal)
+    if (!hold) return undefined
+    try {
+      const prompt = await this.#compose(message, model, hold, signal)
+      if (!prompt) return undefined
+      this.#announce(model, decision, prompt)
+      const outcome = await this.#generate(model, hold, prompt, signal, decision.reason)
+      const ms = now() - started
+      if (outcome.finish === 'cancelled') {
+        this.#attempts.ended({ model: model.key, outcome: 'cancelled', ms })
+        return await this.#complete({ model, outcome }, began)
+      }
+      if (!outcome.trouble) {
+        this.#attempts.ended({ model: model.key, outcome: 'completed', ms })
+        return await this.#complete({ model, outcome }, began)
+      }
+      this.#attempts.ended({ model: model.key, outcome: 'failed', code: outcome.trouble.error?.code ?? outcome.trouble.kind, ms })
+      if (GONE.has(outcome.trouble.kind)) {
+        this.#parts.residency.lost(hold.instance, outcome.trouble.kind)
+        catalogue.invalidate()
+      }
+      await this.#struggled(choice, hold, outcome.trouble, signal)
+      return undefined
+    } finally {
+      hold.release()
+    }
+  }
+
+  async #select(signal: AbortSignal): Promise<Choice> {
+    this.phase = 'selecting'
+    const { catalogue } = this.#parts
+    const rescue = this.#attempts.count > 0
+    await awaitModels(catalogue, rescue, signal)
+    const wanted = this.#input.options.model
+    const requested = wanted === undefined ? undefined : catalogue.resolve(wanted).key
+    const { again, failed } = this.#attempts
+    this.#attempts.again = undefined
+    const choice = await chooseModel(this.#parts, {
+      ids: this.#ids,
+      rescue,
+      requested: again ?? (requested !== undefined && failed.has(requested) ? undefined : requested),
+      failed,
+      needs: this.#needs,
+    })
+    if ('model' in choice) return choice
+    if (this.#attempts.outOfMemory && !this.#attempts.minimal) {
+      this.#attempts.minimal = true
+      this.#parts.preloader.stop()
+      const last = await minimalChoice(this.#parts, choice.request)
+      if (last) return last
+    }
+    if (rescue) throw this.#allFailed(choice.request)
+    throw chatErrors.nothingServes(choice.rules, 'Free memory, or add a model that meets what this conversation needs; see mai models.')
+  }
+
+  #makeResident(choice: Choice, signal: AbortSignal): Promise<Hold | undefined> {
+    this.phase = 'loading'
+    this.model = choice.model.key
+    return makeResident(this.#parts, choice, this.#needs.contextTokens, this.#attempts, signal)
+  }
+
+  /** @returns undefined when the conversation cannot be fitted to this model, which then counts as failed */
+  async #compose(message: Message, model: ModelInfo, { instance }: Hold, signal: AbortSignal): Promise<AssembledPrompt | undefined> {
+    this.phase = 'composing'
+    const { ctx, store, catalogue } = this.#parts
+    const backend = catalogue.backendOf(model)
+    try {
+      const { options } = this.#input
+      return await unlessAborted(
+        composePrompt({ ctx, store, backend, ids: this.#ids, instance, message, options, partial: this.#answer.text }),
+        signal,
+      )
+    } catch (error) {
+      if (traitsOf(error).kind !== 'context-full') throw error
+      this.#attempts.cause = error
+      this.#attempts.ended({ model: model.key, outcome: 'failed', code: toErrorFact(error).code, ms: 0 })
+      this.#attempts.giveUp(model.key, 'context-full')
+      this.#needs = { ...this.#needs, contextTokens: instance.contextLength + 1 }
+      return undefined
+    }
+  }
+
+  /** States a change of model as a fact, once the new one is ready. */
+  #announce(model: ModelInfo, decision: Decision, prompt: AssembledPrompt): void {
+    const { ctx, journal, residency } = this.#parts
+    const atChar = this.#answer.text.length
+    const struggle = this.#attempts.rescued(model.key, atChar)
+    const from = struggle?.from ?? this.#parts.current()
+    this.#parts.setCurrent(model.key, decision)
+    if (from === undefined || from === model.key) return
+    const switched = { from, to: model.key, reason: struggle?.kind ?? decision.reason, rescue: struggle !== undefined }
+    void journal.record('model.switched', switched)
+    ctx.emit('model.switched', { ...switched, ...this.#ids, atChar })
+    if (prompt.totalMessages > 1) {
+      ctx.emit('context.transferred', { ...this.#ids, from, to: model.key, tokens: prompt.tokens, usableTokens: prompt.usableTokens })
+    }
+    void residency.trim(model.key, 'switched').catch(() => {})
+  }
+
+  async #generate(
+    model: ModelInfo,
+    { instance, loadMs }: Hold,
+    prompt: AssembledPrompt,
+    signal: AbortSignal,
+    reason: string,
+  ): Promise<GenerationOutcome> {
+    this.phase = 'generating'
+    const { ctx, catalogue, limits, now, speeds } = this.#parts
+    const { options } = this.#input
+    this.#attempts.generating(model.key)
+    const written = this.#answer.begin(model.key, reason)
+    const partial = this.#answer.text
+    ctx.emit('generation.started', { ...this.#ids, model: model.key, attempt: this.#attempts.count + 1, promptTokens: prompt.tokens })
+    const outcome = await runGeneration({
+      backend: catalogue.backendOf(model),
+      request: {
+        instance,
+        messages: prompt.messages,
+        sampling: { ...settingsFor(model, this.#parts.models), ...options.sampling },
+        ...(partial ? { continueFrom: partial } : {}),
+        ...(options.tools ? { tools: options.tools } : {}),
+        ...(options.responseSchema ? { responseSchema: options.responseSchema } : {}),
+      },
+      promptTokens: prompt.tokens,
+      shown: await speeds.of(model.key),
+      watchers: ctx.all('watcher').filter(({ kinds }) => !kinds?.every((kind) => this.#attempts.accepted.has(kind))),
+      firstTokenMs: limits.firstTokenMs,
+      gapMs: limits.gapMs,
+      signal,
+      now,
+      release: (text) => this.#answer.release(text),
+      reasoning: (text) => this.#answer.think(text),
+      toolCall: (call) => this.#answer.call(call),
+      onWatcherBroken: (plugin, error) => ctx.emit('plugin.failed', { plugin, during: 'watching an answer', error: toErrorFact(error) }),
+    })
+    written()
+    await this.#state(model, prompt, loadMs, outcome)
+    return outcome
+  }
+
+  /** Records and states how an attempt ended. */
+  async #state(
+    model: ModelInfo,
+    prompt: AssembledPrompt,
+    loadMs: number,
+    { ms, firstTokenMs, usage, finish, trouble }: GenerationOutcome,
+  ): Promise<void> {
+    const { ctx, journal, speeds } = this.#parts
+    if (trouble) {
+      const error = trouble.error ?? { code: trouble.kind, message: trouble.evidence }
+      await journal.record('generation.failed', { model: model.key, kind: trouble.kind, code: error.code })
+      ctx.emit('generation.failed', { ...this.#ids, model: model.key, kind: trouble.kind, error })
+      return
+    }
+    if (finish !== 'cancelled') {
+      ctx.use('context').observe(model.key, prompt, usage.promptTokens)
+      void speeds.learn(model.key, { usage, firstTokenMs, ms }, loadMs > 0)
+    }
+    void journal.record('generation.finished', { model: model.key, ms, firstTokenMs, completionTokens: usage.completionTokens })
+    ctx.emit('generation.finished', { ...this.#ids, model: model.key, finish, usage, ms, firstTokenMs })
+  }
+
+  async #struggled({ model, request }: Choice, { instance }: Hold, trouble: Trouble, signal: AbortSignal): Promise<void> {
+    const { ctx, catalogue, journal, now } = this.#parts
+    const { kind, evidence, error, transient, retryAfterMs } = trouble
+    const attempts = this.#attempts
+    const releasedChars = this.#answer.text.length
+    attempts.cause = trouble.cause
+    ctx.emit('model.struggling', { ...this.#ids, model: model.key, kind, evidence, error, atChar: releasedChars })
+    const others = catalogue.models.filter((other) => other.key !== model.key && !attempts.failed.has(other.key))
+    const alternatives = others.filter((other) => catalogue.couldServe(other, this.#needs))
+    const decision = await journal.onStruggle({
+      time: now(),
+      turnId: this.id,
+      model: model.key,
+      kind,
+      error,
+      transient,
+      retryAfterMs,
+      attempts: attempts.count,
+      attemptsOnModel: attempts.on(model.key),
+      releasedChars,
+      alternatives: alternatives.length,
+      anotherRoute: catalogue.anotherRoute(model, trouble.cause),
+      agreed: attempts.agrees(model.key, kind, releasedChars),
+      random: this.#parts.random(),
+    })
+    if (decision.action === 'fail') throw trouble.cause instanceof Error ? trouble.cause : this.#allFailed()
+    if (decision.action === 'switch') {
+      // An out-of-memory looks like a crash: less before something as large.
+      const larger = new Set(kind === 'crashed' ? notSmaller(request.candidates, model.key) : [])
+      if (larger.size > 0 && alternatives.every(({ key }) => larger.has(key))) {
+        const shorter = attempts.shortened.has(model.key) ? undefined : shorterContext(instance.contextLength, this.#needs.contextTokens)
+        if (shorter !== undefined) {
+          attempts.shortened.set(model.key, shorter)
+          attempts.again = model.key
+          return
+        }
+      }
+      attempts.giveUp(model.key, kind)
+      if (kind === 'context-full') this.#needs = { ...this.#needs, contextTokens: this.#needs.contextTokens + 1 }
+      return
+    }
+    if (decision.action === 'continue') attempts.accept(kind)
+    attempts.again = model.key
+    if (decision.delayMs > 0) await sleep(decision.delayMs, undefined, { signal }).catch(() => {})
+  }
+
+  /** Stores the answer with its provenance, then states the outcome. */
+  async #complete(end: { model: ModelInfo; outcome: GenerationOutcome } | undefined, began: number): Promise<Reply> {
+    this.phase = 'storing'
+    const { ctx, now } = this.#parts
+    const finishReason = end?.outcome.finish ?? 'cancelled'
+    await this.#store(finishReason !== 'cancelled')
+    const { firstTextAt, text, reasoning, toolCalls } = this.#answer
+    this.#answer.flush()
+    const model = end?.model
+    const usage: Usage = end?.outcome.usage ?? { promptTokens: 0, completionTokens: 0 }
+    const writing = end ? end.outcome.ms - end.outcome.firstTokenMs : 0
+    const totalMs = now() - began
+    const reply: Reply = {
+      ...this.report(),
+      reasoning: reasoning || undefined,
+      toolCalls,
+      model: model?.key ?? this.model ?? '',
+      backend: model?.backend ?? '',
+      remote: model?.remote ?? false,
+      finishReason,
+      usage,
+      timing: {
+        totalMs,
+        firstTextMs: firstTextAt === undefined ? undefined : firstTextAt - began,
+        tokensPerSecond: writing > 0 ? (usage.completionTokens * 1000) / writing : undefined,
+      },
+    }
+    const switches = this.#attempts.switches.length
+    ctx.emit('message.completed', { ...this.#ids, text, model: reply.model, finish: finishReason, usage, switches, ms: totalMs })
+    this.stream.end()
+    return reply
+  }
+
+  /** What exists of the answer is kept, marked as incomplete. */
+  async #fail(error: unknown): Promise<void> {
+    this.phase = 'storing'
+    const { ctx } = this.#parts
+    await this.#store(false).catch((cause: unknown) =>
+      ctx.emit('plugin.failed', { plugin: 'store', during: 'storing a partial answer', error: toErrorFact(cause) }),
+    )
+    this.#answer.flush()
+    ctx.emit('message.failed', { ...this.#ids, error: toErrorFact(error), releasedChars: this.#answer.text.length })
+    this.stream.fail(error)
+  }
+
+  async #store(complete: boolean): Promise<void> {
+    const parts = this.#answer.parts()
+    if (parts.length === 0) return
+    const time = this.#parts.now()
+    const message = { id: randomUUID(), ...this.#ids, role: 'assistant' as const, parts, time, complete }
+    await within(this.#parts.store.appendMessage(message, this.#answer.spans), STORE_LIMIT_MS, storeSilent)
+  }
+
+  #allFailed(request?: SelectionRequest): Error {
+    const { residency, catalogue } = this.#parts
+    const least =
+      request && this.#attempts.outOfMemory ? request.candidates.map(({ memory }) => memory.totalBytes).sort((a, b) => a - b)[0] : undefined
+    const unloadable = residency.unloadable()
+    const loaded = catalogue.models.filter(({ instances }) => instances.some(({ instanceId }) => !unloadable.has(instanceId)))
+    const cure =
+      least === undefined
+        ? undefined
+        : memoryCure(
+            least,
+            residency.room().freeBytes,
+            loaded.map(({ key }) => key),
+          )
+    return chatErrors.allFailed(this.#attempts.describe(), this.#attempts.cause, cure)
+  }
+}
+
+function storeSilent(): Error {
+  return new MaiError('MAI_STORE_FAILED', `The store did not take a message within ${STORE_LIMIT_MS / 1000} s.`, {
+    cure: 'Check the disk, and the store plugin in mai.config.ts.',
+  })
+}
