@@ -28,7 +28,8 @@ export function indexText(parts: readonly Part[]): string {
         return []
     }
   })
-  return texts.join('\n').replace(NO_WORD, ' ').replace(IDEOGRAPH, ' $& ')
+  // SQLite folds the case of fewer letters than a query here does.
+  return texts.join('\n').toLowerCase().replace(NO_WORD, ' ').replace(IDEOGRAPH, ' $& ')
 }
 
 /** Stands in the index for a session. */
