@@ -21,7 +21,7 @@ export default defineConfig({
     switching({ dwellMs: 30_000, upgradeAfterMs: 300_000 }),
     // What counts as a lost answer; loop: false switches a detector off.
     struggle(),
-    // Condense from 70 % of the window.
+    // From 70 % of the window on prompts are prepared, above 90 % condensed.
     compression({ prepareAt: 0.7, condenseAt: 0.9 }),
     // Notes facts of long conversations when nobody waits; disable: ['ledger'] takes it out.
     ledger({ idleAfterMs: 10_000 }),
