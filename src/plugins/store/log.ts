@@ -23,13 +23,7 @@ const BATCH = 500
 /** Setting that says when the log was last pruned. */
 const PRUNED = 'log.pruned'
 
-interface RecordRow {
-  readonly seq: number
-  readonly run: string
-  readonly time: number
-  readonly type: RecordType
-  readonly payload: string
-}
+type RecordRow = readonly [seq: number, run: string, time: number, type: RecordType, payload: unknown]
 
 interface SnapshotRow {
   readonly seq: number
@@ -55,8 +49,13 @@ export function log(database: Database, now: () => number): Log {
       ]
       const used = conditions.flatMap(([sql, value]) => (value === undefined ? [] : [{ sql, value }]))
       const where = used.length > 0 ? `WHERE ${used.map(({ sql }) => sql).join(' AND ')}` : ''
-      const sql = `SELECT seq, run, time, type, payload FROM records ${where} ORDER BY seq ${newest ? 'DESC' : 'ASC'} LIMIT ?`
-      return database.read((db) => db.all<RecordRow>(sql, [...used.map(({ value }) => value), rowLimit(limit)]).map(toRecord))
+      // One JSON text for all of them: libsql takes some 18 µs to hand over a row, and a whole log is read so.
+      const sql = `SELECT '[' || group_concat('[' || seq || ',' || json_quote(run) || ',' || time || ',' || json_quote(type) || ',' || payload || ']') || ']' AS rows
+        FROM (SELECT seq, run, time, type, payload FROM records ${where} ORDER BY seq ${newest ? 'DESC' : 'ASC'} LIMIT ?)`
+      return database.read((db) => {
+        const page = db.get<{ rows: string | null }>(sql, [...used.map(({ value }) => value), rowLimit(limit)])
+        return decode<RecordRow[]>(page?.rows ?? '[]').map(toRecord)
+      })
     },
 
     // Of all that were ever written, so that it stays true when old ones have gone.
@@ -120,7 +119,7 @@ function lastPruned(db: Connection): number | undefined {
   return row && Number(row.value)
 }
 
-function toRecord({ seq, run, time, type, payload }: RecordRow): RecordedEvent {
+function toRecord([seq, run, time, type, payload]: RecordRow): RecordedEvent {
   // The payload is what appendRecord took for this type.
-  return { seq, run, time, type, payload: decode(payload) } as RecordedEvent
+  return { seq, run, time, type, payload } as RecordedEvent
 }
