@@ -5,14 +5,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type LmStudioServer, startLmStudioServer } from '../../src/testing/lmstudio-server/server.ts'
 import { scriptedEngine } from '../../src/testing/scripted-engine.ts'
-
-const BIN = path.resolve('dist/cli/bin.js')
-
-interface Ran {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
+import { BIN, manyRuns, type Ran } from './support.ts'
 
 let folder: string
 let server: LmStudioServer
@@ -42,11 +35,14 @@ export default defineConfig({ plugins: [lmstudio({ baseUrl: '${baseUrl}', autoSt
   await fs.writeFile(path.join(folder, name), text)
 }
 
+const environment = () => ({ MAI_HOME: path.join(folder, 'home'), HOME: folder })
+const many = (runs: readonly (readonly string[])[]): Promise<Ran[]> => manyRuns(runs, { cwd: folder, env: environment() })
+
 function mai(args: readonly string[], input = ''): Promise<Ran> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [BIN, ...args], {
       cwd: folder,
-      env: { ...process.env, MAI_HOME: path.join(folder, 'home'), HOME: folder },
+      env: { ...process.env, ...environment() },
     })
     let out = ''
     let err = ''
@@ -63,18 +59,15 @@ describe('the program', () => {
     expect(await mai(['ask', 'hello', 'there'])).toEqual({ code: 0, out: 'You said hello there.\n', err: '' })
   })
 
-  it('gives one JSON value with text, model, usage and attempts', async () => {
+  it('gives one JSON value with text, model, usage and attempts, and goes on with the latest session', async () => {
     const { out, code } = await mai(['ask', '--json', 'hello'])
     expect(code).toBe(0)
-    expect(JSON.parse(out)).toMatchObject({ text: 'You said hello.', model: 'lmstudio/big', finishReason: 'stop', switches: [] })
-  })
-
-  it('goes on with the latest session', async () => {
-    await mai(['ask', 'first'])
-    const { out } = await mai(['ask', '--json', '--continue', 'second'])
-    const { sessionId } = JSON.parse(out) as { sessionId: string }
-    const shown = await mai(['sessions', 'show', sessionId])
-    expect(shown.out).toContain('user: first')
+    const first = JSON.parse(out) as { sessionId: string }
+    expect(first).toMatchObject({ text: 'You said hello.', model: 'lmstudio/big', finishReason: 'stop', switches: [] })
+    const second = JSON.parse((await mai(['ask', '--json', '--continue', 'second'])).out) as { sessionId: string }
+    expect(second.sessionId).toBe(first.sessionId)
+    const shown = await mai(['sessions', 'show', second.sessionId])
+    expect(shown.out).toContain('user: hello')
     expect(shown.out).toContain('user: second')
   })
 
@@ -83,9 +76,13 @@ describe('the program', () => {
   })
 
   it('lists models and says what is in use', async () => {
-    const rows = JSON.parse((await mai(['models', '--json'])).out) as { key: string; fits: boolean }[]
+    const [models, used] = await many([
+      ['models', '--json'],
+      ['status', '--json'],
+    ])
+    const rows = JSON.parse(models?.out ?? '') as { key: string; fits: boolean }[]
     expect(rows.map((row) => row.key)).toEqual(['lmstudio/big', 'lmstudio/small'])
-    const status = JSON.parse((await mai(['status', '--json'])).out) as {
+    const status = JSON.parse(used?.out ?? '') as {
       model: string
       reason: string
       resources: { memory: { totalBytes: number } }
@@ -101,17 +98,21 @@ describe('the program', () => {
     expect((await mai(['switch', '--auto'])).code).toBe(0)
   })
 
-  it.each([
-    [['switch', 'smal'], /Did you mean lmstudio\/small\?/],
-    [['statsu'], /Did you mean status\?/],
-    [['sessions', 'show', 'nowhere'], /no session/],
-    [['ask', '   '], /empty/],
-    [['ask', '--temperature', 'warm', 'hello'], /wants a number/],
-    [['ask', '--nonsense', 'hello'], /./],
-  ] as const)('ends with 2 and a cure for %j', async (args, text) => {
-    const { code, err, out } = await mai(args)
-    expect(code).toBe(2)
-    expect(err + out).toMatch(text)
+  it('ends with 2 and a cure for what it cannot do', async () => {
+    const refused: readonly [args: readonly string[], said: RegExp][] = [
+      [['switch', 'smal'], /Did you mean lmstudio\/small\?/],
+      [['statsu'], /Did you mean status\?/],
+      [['sessions', 'show', 'nowhere'], /no session/],
+      [['ask', '   '], /empty/],
+      [['ask', '--temperature', 'warm', 'hello'], /wants a number/],
+      [['ask', '--nonsense', 'hello'], /./],
+    ]
+    const ran = await many(refused.map(([args]) => args))
+    for (const [index, { code, err, out }] of ran.entries()) {
+      const [args, said] = refused[index] ?? []
+      expect(code, args?.join(' ')).toBe(2)
+      expect(err + out).toMatch(said ?? /$^/)
+    }
   })
 
   it('ends with 69 and the command that cures it when nothing is running', async () => {
@@ -122,21 +123,25 @@ describe('the program', () => {
     expect(err).toMatch(/lms server start/)
   })
 
-  it.each([
-    ['syntax.config.ts', 'export default {', /syntax\.config\.ts/],
-    ['throws.config.ts', 'throw new Error("on purpose")', /on purpose/],
-    ['unknown.config.ts', 'export default { plugin: [] }', /unknown\.config\.ts.*plugin/],
-    [
-      'option.config.ts',
-      "import { switching } from 'mai/plugins/switching'\nexport default { plugins: [switching({ dwell: 1 })] }",
-      /switching.*dwell/,
-    ],
-    ['import.config.ts', "import './missing.ts'\nexport default {}", /missing\.ts/],
-  ])('ends with 78 and one error for %s', async (name, text, said) => {
-    await fs.writeFile(path.join(folder, name), text)
-    const { code, err } = await mai(['ask', '--config', name, 'hello'])
-    expect(err).toMatch(said)
-    expect(code).toBe(78)
+  it('ends with 78 and one error for each way in which a configuration is broken', async () => {
+    const broken: readonly [name: string, text: string, said: RegExp][] = [
+      ['syntax.config.ts', 'export default {', /syntax\.config\.ts/],
+      ['throws.config.ts', 'throw new Error("on purpose")', /on purpose/],
+      ['unknown.config.ts', 'export default { plugin: [] }', /unknown\.config\.ts.*plugin/],
+      [
+        'option.config.ts',
+        "import { switching } from 'mai/plugins/switching'\nexport default { plugins: [switching({ dwell: 1 })] }",
+        /switching.*dwell/,
+      ],
+      ['import.config.ts', "import './missing.ts'\nexport default {}", /missing\.ts/],
+    ]
+    for (const [name, text] of broken) await fs.writeFile(path.join(folder, name), text)
+    const ran = await many(broken.map(([name]) => ['ask', '--config', name, 'hello']))
+    for (const [index, { code, err }] of ran.entries()) {
+      const [name, , said] = broken[index] ?? []
+      expect(err).toMatch(said ?? /$^/)
+      expect(code, name).toBe(78)
+    }
   })
 
   it('runs a third-party plugin and another policy from a configuration', async () => {
@@ -171,9 +176,14 @@ export default { plugins: [greeter()] }
     await fs.writeFile(path.join(folder, 'greeter.config.ts'), text)
     const config = ['--config', 'greeter.config.ts']
     expect(await mai(['greet', ...config, 'you', '--loudly'])).toEqual({ code: 3, out: 'hello you --loudly idle\n', err: '' })
-    expect(await mai(['greet', 'fail', ...config])).toMatchObject({ code: 2, err: expect.stringContaining('Try another.') })
-    expect(await mai(['gret', ...config])).toMatchObject({ code: 2, err: expect.stringContaining('Did you mean greet?') })
-    expect((await mai(['plugins', ...config])).out).toContain('mai greet')
+    const [failed, mistyped, plugins] = await many([
+      ['greet', 'fail', ...config],
+      ['gret', ...config],
+      ['plugins', ...config],
+    ])
+    expect(failed).toMatchObject({ code: 2, err: expect.stringContaining('Try another.') })
+    expect(mistyped).toMatchObject({ code: 2, err: expect.stringContaining('Did you mean greet?') })
+    expect(plugins?.out).toContain('mai greet')
   })
 
   it('writes no escape sequences where nobody looks', async () => {

@@ -8,7 +8,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { writeRecitingModel } from '../../src/testing/gguf-writer.ts'
 import { noTerminal, Terminal } from './pty/terminal.ts'
-import { BIN, type Ran } from './support.ts'
+import { BIN, manyRuns, type Ran } from './support.ts'
 
 /** A machine with neither LM Studio nor a model, and a hub on this machine that has one. */
 
@@ -79,27 +79,33 @@ function mai(args: readonly string[], more: Readonly<Record<string, string>> = {
   })
 }
 
+const many = (runs: readonly (readonly string[])[]): Promise<Ran[]> => manyRuns(runs, { cwd: home, env: environment() })
+
 describe('a machine with nothing on it', () => {
   it('is told the exact command, and nothing is fetched unasked', async () => {
-    const { code, out, err } = await mai(['ask', 'hello'])
+    const [words, json] = await many([
+      ['ask', 'hello'],
+      ['ask', '--json', 'hello'],
+    ])
+    const { code, out, err } = words ?? {}
     expect(code).toBe(69)
     expect(out).toBe('')
     expect(err).toContain('mai models pull smollm2-135m')
     expect(err).toMatch(/SmolLM2 135M Instruct, 98\.4 MB, licence Apache-2\.0/)
     expect(fetched).toBe(0)
-    expect(JSON.parse((await mai(['ask', '--json', 'hello'])).out)).toMatchObject({ error: { code: 'MAI_NOTHING_SERVES' } })
+    expect(JSON.parse(json?.out ?? '')).toMatchObject({ error: { code: 'MAI_NOTHING_SERVES' } })
   })
 
   it.each([
-    [['ask', '--yes', 'hello'], {}],
-    [['ask', 'hello'], { MAI_AUTO_PULL: '1' }],
-  ] as const)('fetches a model and answers, by %j and %j', async (args, more) => {
+    [['ask', '--yes', 'hello'], {}, ''],
+    [['ask', 'hello'], { MAI_AUTO_PULL: '1' }, 'again'],
+  ] as const)('fetches a model and answers, by %j and %j', async (args, more, next) => {
     const { code, out, err } = await mai(args, more)
     expect(err).toMatch(/fetched .* from hf:/)
     expect(err).toMatch(/answered by llamacpp\/SmolLM2-135M-Instruct-Q4_K_M/)
     expect(out).toBe(`${TALE}\n`)
     expect(code).toBe(0)
-    expect(await mai(['ask', 'again'])).toEqual({ code: 0, out: `${TALE}\n`, err: '' })
+    if (next) expect(await mai(['ask', next])).toEqual({ code: 0, out: `${TALE}\n`, err: '' })
     expect(fetched).toBe(1)
   })
 
@@ -125,10 +131,14 @@ describe('a machine with nothing on it', () => {
   })
 
   it('gives back the room: rm deletes what was fetched', async () => {
-    await mai(['models', 'pull', 'smollm2-135m'])
-    const rows = JSON.parse((await mai(['models', '--json'])).out) as { key: string; path: string }[]
+    const [, listed, removed] = await many([
+      ['models', 'pull', 'smollm2-135m'],
+      ['models', '--json'],
+      ['models', 'rm', 'SmolLM2-135M-Instruct-Q4_K_M'],
+    ])
+    const rows = JSON.parse(listed?.out ?? '') as { key: string; path: string }[]
     expect(rows.map(({ key }) => key)).toEqual(['llamacpp/SmolLM2-135M-Instruct-Q4_K_M'])
-    expect((await mai(['models', 'rm', 'SmolLM2-135M-Instruct-Q4_K_M'])).out).toContain('deleted')
+    expect(removed?.out).toContain('deleted')
     await expect(fs.access(rows[0]?.path ?? '')).rejects.toThrow()
   })
 

@@ -163,10 +163,11 @@ describe('the program', () => {
     expect(lines.map((line) => Object.keys(JSON.parse(line) as object)[0])).toEqual(['format', 'message', 'message', 'looked'])
     await fs.writeFile(path.join(desk.folder, 'talk.jsonl'), out)
     expect((await desk.mai(['sessions', 'import', 'talk.jsonl'])).out).toMatch(/^imported [0-9a-f-]{36}, 2 messages\n$/)
-    expect((await desk.mai(['sessions', 'search', 'sourdough'])).out.trimEnd().split('\n')).toHaveLength(2)
-    expect(await desk.mai(['sessions', 'import', 'nothing.jsonl'])).toMatchObject({
-      code: 2,
-      err: expect.stringContaining('cannot be read'),
-    })
+    const [found, missing] = await desk.many([
+      ['sessions', 'search', 'sourdough'],
+      ['sessions', 'import', 'nothing.jsonl'],
+    ])
+    expect(found?.out.trimEnd().split('\n')).toHaveLength(2)
+    expect(missing).toMatchObject({ code: 2, err: expect.stringContaining('cannot be read') })
   })
 })

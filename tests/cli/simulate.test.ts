@@ -16,28 +16,30 @@ afterAll(() => desk.close())
 const firstLine = (text: string): string => text.split('\n')[0] ?? ''
 
 describe('mai explain', () => {
-  it('says that nothing was answered yet, then why the last turn went as it went', async () => {
+  it('says that nothing was answered yet, then why the last turn went as it went, and which turn it does not know', async () => {
     expect(await desk.mai(['explain'])).toMatchObject({ code: 0, out: 'Nothing has been answered yet.\n' })
     const { turnId } = JSON.parse((await desk.mai(['ask', '--json', 'Is it so?'])).out) as { turnId: string }
-    const { out, code } = await desk.mai(['explain'])
-    expect(code).toBe(0)
+    const [last, json, text, unknown] = await desk.many([
+      ['explain'],
+      ['explain', '--json', turnId.slice(0, 8)],
+      ['explain', '--json'],
+      ['explain', 'nothing-like-it'],
+    ])
+    const out = last?.out ?? ''
+    expect(last?.code).toBe(0)
     expect(out).toContain(`Turn ${turnId}`)
     expect(out).toMatch(/Mai used lmstudio\/\w+ because it is the best model that fits: it needs \d+\.\d GB and \d+(\.\d)? GB were free\./)
     expect(out).toContain('decides the same, bit for bit.')
-    const told = JSON.parse((await desk.mai(['explain', '--json', turnId.slice(0, 8)])).out) as {
+    const told = JSON.parse(json?.out ?? '') as {
       turnId: string
       same: boolean
       exact: boolean
     }
     expect(told).toMatchObject({ turnId, same: true, exact: true })
-    const text = await desk.mai(['explain', '--json'])
-    expect(text.out, 'message text is in no log').not.toContain('Is it so')
-  })
-
-  it('ends with 2 and the nearest ids for a turn that is not there', async () => {
-    const { code, err } = await desk.mai(['explain', 'nothing-like-it'])
-    expect(code).toBe(2)
-    expect(err).toMatch(/no one turn "nothing-like-it"/)
+    expect(JSON.parse(text?.out ?? '')).toMatchObject({ turnId })
+    expect(text?.out, 'message text is in no log').not.toContain('Is it so')
+    // A turn that is not there.
+    expect(unknown).toMatchObject({ code: 2, err: expect.stringMatching(/no one turn "nothing-like-it"/) })
   })
 })
 
@@ -75,19 +77,17 @@ export default mine
     expect(JSON.parse(again.out)).toEqual(JSON.parse(first.out))
   })
 
-  it.each([
-    [['--generator', 'stedy'], /There are steady/],
-    [['--generator', 'steady', '--trace', 'x'], /Give one of the two/],
-    [['--trace', 'nowhere.jsonl'], /cannot be read/],
-    [['--generator', 'steady', '--seed', 'x'], /--seed wants a number/],
-    [['--generator', 'steady', '--svg', 'no/such/folder.svg'], /cannot be written/],
-  ])('ends with 2 and a cure for %j', async (args, said) => {
-    const { code, err } = await desk.mai(['simulate', ...args])
-    expect([code, err]).toEqual([2, expect.stringMatching(said)])
-  })
-
-  it('ends with 78 for a file without a policy', async () => {
+  it('ends with 2 and a cure for what it cannot play, and with 78 for a file without a policy', async () => {
     await fs.writeFile(path.join(desk.folder, 'empty.ts'), 'export const nothing = 1\n')
-    expect(await desk.mai(['simulate', '--generator', 'steady', '--policy', 'empty.ts'])).toMatchObject({ code: 78 })
+    const refused: readonly [args: readonly string[], code: number, said: RegExp][] = [
+      [['--generator', 'stedy'], 2, /There are steady/],
+      [['--generator', 'steady', '--trace', 'x'], 2, /Give one of the two/],
+      [['--trace', 'nowhere.jsonl'], 2, /cannot be read/],
+      [['--generator', 'steady', '--seed', 'x'], 2, /--seed wants a number/],
+      [['--generator', 'steady', '--svg', 'no/such/folder.svg'], 2, /cannot be written/],
+      [['--generator', 'steady', '--policy', 'empty.ts'], 78, /empty\.ts/],
+    ]
+    const ran = await desk.many(refused.map(([args]) => ['simulate', ...args]))
+    expect(ran.map(({ code, err }) => [code, err])).toEqual(refused.map(([, code, said]) => [code, expect.stringMatching(said)]))
   })
 })

@@ -1,5 +1,6 @@
 /** The program itself in a folder of its own, with a stand-in LM Studio. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
@@ -15,6 +16,24 @@ export interface Ran {
   readonly code: number | null
   readonly out: string
   readonly err: string
+}
+
+/** Many runs of the program in one process, one after the other, with nothing on standard input; see `many.mjs`. */
+export async function manyRuns(
+  runs: readonly (readonly string[])[],
+  options: { readonly cwd: string; readonly env: Readonly<Record<string, string>> },
+): Promise<Ran[]> {
+  const child = spawn(process.execPath, [path.resolve('tests/cli/many.mjs'), BIN, JSON.stringify(runs)], {
+    cwd: options.cwd,
+    env: { ...process.env, ...options.env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  let out = ''
+  child.stdout.setEncoding('utf8').on('data', (data: string) => (out += data))
+  await once(child, 'close')
+  const ran = JSON.parse(out) as Ran[]
+  if (ran.length !== runs.length) throw new Error(`${ran.length} of ${runs.length} runs ended`)
+  return ran
 }
 
 /** A run under way. */
@@ -35,6 +54,8 @@ export interface Desk {
   start(args: readonly string[], options?: { readonly env?: Readonly<Record<string, string>> }): Running
   /** @param input standard input: a text or bytes */
   mai(args: readonly string[], input?: string | Uint8Array): Promise<Ran>
+  /** Many runs in one process: `manyRuns`. */
+  many(runs: readonly (readonly string[])[]): Promise<Ran[]>
   close(): Promise<void>
 }
 
@@ -88,6 +109,7 @@ export default { plugins: [lmstudio({ baseUrl: '${baseUrl}', autoStart: false })
       child.stdin?.end(input)
       return ended
     },
+    many: (runs) => manyRuns(runs, { cwd: folder, env }),
     async close() {
       await server.close()
       await fs.rm(folder, { recursive: true, force: true })

@@ -98,11 +98,12 @@ describe('a configuration file', () => {
   })
 
   it('imports local TypeScript and Mai itself', async () => {
+    // A small part of Mai: here all of it would be compiled anew. tests/cli/commands.test.ts imports the whole, as it is built.
     await written(
       'own/plugin.ts',
-      "import { definePlugin } from 'mai'\nexport const mine = definePlugin({ name: 'mine', apiVersion: 1, setup() {} })\n",
+      "import { switching } from 'mai/plugins/switching'\nexport const mine: ReturnType<typeof switching> = switching()\n",
     )
-    const file = await written('own/mai.config.ts', "import { mine } from './plugin.ts'\nexport default { plugins: [mine()] }\n")
-    expect(names((await loadConfig({ file, env: {} })).config.plugins ?? [])).toEqual(['mine'])
+    const file = await written('own/mai.config.ts', "import { mine } from './plugin.ts'\nexport default { plugins: [mine] }\n")
+    expect(names((await loadConfig({ file, env: {} })).config.plugins ?? [])).toEqual(['switching'])
   })
 })

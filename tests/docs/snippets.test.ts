@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { manyRuns } from '../cli/support.ts'
 
 const run = promisify(execFile)
 const BIN = path.resolve('dist/cli/bin.js')
@@ -32,6 +33,15 @@ beforeAll(async () => {
 })
 afterAll(() => fs.rm(folder, { recursive: true, force: true }))
 
+/** Help by the words before it: many pages show the same command. */
+const helps = new Map<string, Promise<{ stdout: string }>>()
+function help(words: readonly string[]): Promise<{ stdout: string }> {
+  const key = words.join(' ')
+  const asked = helps.get(key) ?? run(process.execPath, [BIN, ...words, '--help'])
+  helps.set(key, asked)
+  return asked
+}
+
 const commands = blocks
   .filter(({ language }) => language === 'sh')
   .flatMap(({ page, text }) => text.split(/\n|&&/).map((command) => ({ page, command: command.trim() })))
@@ -55,23 +65,26 @@ describe('what the pages show', () => {
     expect(program).toBe('mai')
     const names = args.filter((word) => /^[a-z]+$/.test(word)).slice(0, 2)
     // A command's own help fails for names and options that do not exist.
-    const tried = await Promise.any([names, names.slice(0, 1)].map((words) => run(process.execPath, [BIN, ...words, '--help'])))
+    const tried = await help(names).catch(() => help(names.slice(0, 1)))
     for (const option of args.filter((word) => word.startsWith('--'))) expect(tried.stdout).toContain(option.replace(/=.*/, ''))
   })
 
-  it.each(blocks.filter(({ language }) => language === 'ts'))(
-    '$page line $line: is an example or a configuration that loads',
-    async ({ text }) => {
-      if (examples.some((example) => example.endsWith(text))) return
-      const file = path.join(folder, 'shown.config.ts')
-      await fs.writeFile(file, text)
-      const { stdout } = await run(process.execPath, [BIN, 'config', 'validate', '--config', file], {
-        cwd: folder,
-        env: { ...process.env, MAI_HOME: folder },
-      })
-      expect(stdout).toContain(file)
-    },
-  )
+  it('is an example or a configuration that loads, all of the TypeScript', async () => {
+    const shown = blocks.filter(({ language, text }) => language === 'ts' && !examples.some((example) => example.endsWith(text)))
+    const files = await Promise.all(
+      shown.map(async ({ page, line, text }) => {
+        const file = path.join(folder, `${path.basename(page, '.md')}-${line}.config.ts`)
+        await fs.writeFile(file, text)
+        return file
+      }),
+    )
+    const runs = files.map((file) => ['config', 'validate', '--config', file])
+    for (const [index, { code, out, err }] of (await manyRuns(runs, { cwd: folder, env: { MAI_HOME: folder } })).entries()) {
+      expect(err).toBe('')
+      expect(code).toBe(0)
+      expect(out).toContain(files[index])
+    }
+  })
 
   it.each([...texts])('%s: points only to files that exist', async (page, text) => {
     const links = [...text.matchAll(/\]\(([^)#\s]+)[^)]*\)/g)].flatMap(([, target = '']) => (/^https?:/.test(target) ? [] : [target]))
