@@ -203,9 +203,7 @@ export class Residency {
   #changed(): void {
     this.#changes++
     this.#onChange()
-    this.#loop ??= this.#run().finally(() => {
-      this.#loop = undefined
-    })
+    this.#loop ??= this.#run()
   }
 
   async #run(): Promise<void> {
@@ -218,7 +216,11 @@ export class Residency {
       const next = this.#next()
       this.#drained = this.#draining
       this.#draining = NONE
-      if (!next) return
+      if (!next) {
+        // At once: what comes before this promise settles would find a loop that no longer looks.
+        this.#loop = undefined
+        return
+      }
       const drain = await this.#step(next)
       if (drain.length === 0) continue
       this.#draining = new Set(drain)

@@ -185,14 +185,17 @@ export class Residents {
   async unload(instance: LoadedInstance, reason: string): Promise<void> {
     const { catalogue, emit, clock } = this.#parts
     const model = catalogue.find(instance.model)
+    const owned = this.#known.get(instance.instanceId)?.owned === true
     // Nobody may join it from here on.
     this.#known.delete(instance.instanceId)
     catalogue.note(instance, false)
     try {
       if (model) await unloadInstance(catalogue.backendOf(model), instance, clock)
     } catch (error) {
-      // What is really there is asked again.
+      // What is really there is asked again; seen again, it is still ours to unload, and no lease of this process keeps others from it.
+      if (owned) this.#outOfSight.add(instance.instanceId)
       catalogue.invalidate()
+      await this.#leases.drop(instance)
       throw error
     }
     emit('model.unloaded', { model: instance.model, reason })

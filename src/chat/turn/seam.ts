@@ -42,6 +42,9 @@ export class Seam {
   #starts: number[] | undefined
   #held = ''
   #space = ''
+  /** Space at the end of the answer so far, and what the continuation has in its place. */
+  #tail = ''
+  #lead = ''
   #overlap = 0
   #matched = 0
   /** The same, from the beginning of the answer so far. */
@@ -50,9 +53,11 @@ export class Seam {
   readonly #wholeOnly: boolean
 
   constructor(already: string, { wholeOnly = false }: { readonly wholeOnly?: boolean } = {}) {
-    this.#already = already
+    // Models repeat words exactly, and the space behind them as they please.
+    this.#already = already.trimEnd()
     this.#wholeOnly = wholeOnly
-    if (already === '' || (wholeOnly && already.length < SHORTEST_WHOLE)) this.#state = 'closed'
+    if (this.#already === '' || (wholeOnly && this.#already.length < SHORTEST_WHOLE)) this.#state = 'closed'
+    else this.#tail = already.slice(this.#already.length)
   }
 
   get state(): SeamState {
@@ -71,7 +76,7 @@ export class Seam {
 
   /** Takes raw text. @returns what is new in it */
   push(text: string): string {
-    if (this.#state === 'closed') return text
+    if (this.#state === 'closed') return this.#afterTail(text)
     if (this.#state === 'diverged') return ''
     let rest = text
     if (this.#held === '') {
@@ -125,6 +130,18 @@ export class Seam {
     return from === 0 ? all : [0, ...all]
   }
 
+  /** Space that the answer has already is not said twice. */
+  #afterTail(text: string): string {
+    const tail = this.#tail
+    if (tail === '') return text
+    this.#lead += text
+    const rest = this.#lead.trimStart()
+    if (rest === '') return ''
+    const lead = this.#lead.slice(0, this.#lead.length - rest.length)
+    this.#tail = ''
+    return (lead.startsWith(tail) ? lead.slice(tail.length) : tail.startsWith(lead) ? '' : lead) + rest
+  }
+
   #close(ended: boolean): string {
     const { length } = this.#already
     const held = this.#held
@@ -133,8 +150,9 @@ export class Seam {
     const word = this.#overlap >= WORD_OVERLAP && (begins === undefined || /\s/.test(begins))
     this.#held = ''
     this.#state = 'closed'
-    if (whole || this.#overlap >= SURE_OVERLAP || word) return held.slice(this.#overlap)
+    if (whole || this.#overlap >= SURE_OVERLAP || word) return this.#afterTail(held.slice(this.#overlap))
     this.#overlap = 0
+    this.#tail = ''
     if (this.#wholeOnly && !ended) return this.#space + held
     // All that was said had been said: its rest is still missing.
     if (ended && !this.#wholeOnly && this.#starts?.length !== 0 && this.#matched >= SURE_OVERLAP) return ''

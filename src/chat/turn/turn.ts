@@ -85,7 +85,7 @@ export class Turn {
     const outer = this.#input.options.signal
     const signal = AbortSignal.any([this.#cancel.signal, deadline, this.#parts.ctx.signal, ...(outer ? [outer] : [])])
     try {
-      const message = await this.#receive()
+      const message = await this.#receive(signal)
       for (;;) {
         const reply = await this.#attempt(message, signal, began)
         if (reply) return reply
@@ -94,9 +94,15 @@ export class Turn {
         if (this.#attempts.count >= limits.maxAttempts) throw this.#allFailed()
       }
     } catch (thrown) {
-      const error = await withWhatToFree(this.#parts.ctx, thrown)
+      let error = await withWhatToFree(this.#parts.ctx, thrown)
       const cancelled = signal.aborted && !deadline.aborted && this.#attempts.count + this.#answer.text.length > 0
-      if (cancelled) return await this.#complete(undefined, began)
+      if (cancelled && this.phase !== 'storing') {
+        try {
+          return await this.#complete(undefined, began)
+        } catch (storing) {
+          error = storing
+        }
+      }
       await this.#fail(deadline.aborted ? chatErrors.turnTimeout(limits.deadlineMs) : error)
       throw deadline.aborted ? chatErrors.turnTimeout(limits.deadlineMs) : error
     } finally {
@@ -110,12 +116,12 @@ export class Turn {
   }
 
   /** Durable before anything else. */
-  async #receive(): Promise<Message> {
+  async #receive(signal: AbortSignal): Promise<Message> {
     const { store, ctx, now } = this.#parts
     const { parts } = this.#input
     const message = { id: randomUUID(), ...this.#ids, role: 'user' as const, parts, time: now(), complete: true }
     const stored = await within(store.appendMessage(message), STORE_LIMIT_MS, storeSilent)
-    this.#needs = await needsOfTurn(store, stored, this.#input.options)
+    this.#needs = await unlessAborted(needsOfTurn(store, stored, this.#input.options), signal)
     ctx.emit('message.received', { ...this.#ids, text: textOf(parts) })
     return stored
   }
@@ -158,18 +164,16 @@ export class Turn {
     this.phase = 'selecting'
     const { catalogue } = this.#parts
     const rescue = this.#attempts.count > 0
-    await awaitModels(catalogue, rescue, signal)
+    await unlessAborted(awaitModels(catalogue, rescue, signal), signal)
     const wanted = this.#input.options.model
     const requested = wanted === undefined ? undefined : catalogue.resolve(wanted).key
     const { again, failed } = this.#attempts
     this.#attempts.again = undefined
-    const choice = await chooseModel(this.#parts, {
-      ids: this.#ids,
-      rescue,
-      requested: again ?? (requested !== undefined && failed.has(requested) ? undefined : requested),
-      failed,
-      needs: this.#needs,
-    })
+    const asked = again ?? (requested !== undefined && failed.has(requested) ? undefined : requested)
+    const choice = await unlessAborted(
+      chooseModel(this.#parts, { ids: this.#ids, rescue, requested: asked, failed, needs: this.#needs }),
+      signal,
+    )
     if ('model' in choice) return choice
     if (this.#attempts.outOfMemory && !this.#attempts.minimal) {
       this.#attempts.minimal = true
@@ -250,7 +254,7 @@ export class Turn {
         ...(options.responseSchema ? { responseSchema: options.responseSchema } : {}),
       },
       promptTokens: prompt.tokens,
-      shown: await speeds.of(model.key),
+      shown: await unlessAborted(speeds.of(model.key), signal),
       watchers: ctx.all('watcher').filter(({ kinds }) => !kinds?.every((kind) => this.#attempts.accepted.has(kind))),
       firstTokenMs: limits.firstTokenMs,
       gapMs: limits.gapMs,

@@ -44,6 +44,8 @@ export class OpenAiBackend implements Backend {
   readonly abilities: BackendAbilities
   readonly #endpoints: readonly Endpoint[]
   readonly #random: () => number
+  /** Models that an endpoint without need of permission has served: they never move to one with it. */
+  readonly #staying: Set<string> = new Set()
 
   constructor(settings: OpenAiCompatibleSettings, outside: Outside = OUTSIDE) {
     this.name = settings.name
@@ -63,7 +65,7 @@ export class OpenAiBackend implements Backend {
     const failed = asked.filter((result) => result.status === 'rejected')
     if (failed.length === asked.length) throw failed[0]?.reason
     const ids = new Set(this.#endpoints.flatMap((endpoint) => [...endpoint.models.keys()]))
-    return [...ids].map((id) => this.#row(id))
+    return [...ids].filter((id) => this.#routes(id).length > 0).map((id) => this.#row(id))
   }
 
   /** Only names an instance: the server loads what it must. */
@@ -114,7 +116,8 @@ export class OpenAiBackend implements Backend {
   #routes(id: string): readonly Endpoint[] {
     const serving = this.#endpoints.filter((endpoint) => endpoint.models.has(id))
     const automatic = serving.filter((endpoint) => endpoint.automatic)
-    return automatic.length > 0 ? automatic : serving
+    if (automatic.length > 0) this.#staying.add(id)
+    return this.#staying.has(id) ? automatic : serving
   }
 
   #pick(id: string): Endpoint {
@@ -174,10 +177,9 @@ function answer(endpoint: Endpoint, request: GenerateRequest, sink: PieceSink): 
   return endpoint.chat({ model: instance.instanceId, messages: toWire(messages), signal, mayThink: true, ...asked }, sink)
 }
 
-function result({ finish, usage, tokens }: Ended, { instance, sampling }: GenerateRequest): GenerationResult {
+function result({ finish, usage, tokens }: Ended, { sampling }: GenerateRequest): GenerationResult {
   const used = usage ?? { promptTokens: 0, completionTokens: tokens }
-  // Servers say `length` for both limits; one that nobody set is the window.
-  const full =
-    finish === 'length' && sampling.maxTokens === undefined && used.promptTokens + used.completionTokens >= instance.contextLength
+  // Servers say `length` for both limits; one that nobody set is the window, however large we took it to be.
+  const full = finish === 'length' && sampling.maxTokens === undefined
   return { finish: full ? 'context-full' : finish, usage: used }
 }

@@ -9,6 +9,7 @@ import { isMaiError, type MaiError } from '../../core/errors.ts'
 /** An error as it came over the wire. */
 export interface Refusal {
   readonly status: number
+  /** As it came: it may tell a secret, and be long. */
   readonly message: string
   /** `code` and `type` of the error, in lower case, joined. */
   readonly kind: string
@@ -51,7 +52,7 @@ export function readRefusal(status: number, headers: Readonly<Record<string, unk
   } catch {
     value = undefined
   }
-  return { ...refusalIn(value, status), retryAfterMs, ...(value === undefined ? { message: plain(body) } : {}) }
+  return { ...refusalIn(value, status), retryAfterMs, ...(value === undefined ? { message: body } : {}) }
 }
 
 /** The same for an error that comes as a piece of an answer. */
@@ -64,7 +65,7 @@ export function refusalIn(value: unknown, status: number): Refusal {
   const own = typeof error.code === 'number' ? error.code : error.status
   return {
     status: status === 200 && typeof own === 'number' ? own : status,
-    message: plain(text),
+    message: text,
     kind: [error.code, error.type, inner.code]
       .filter((each) => typeof each === 'string')
       .join(' ')
@@ -98,7 +99,7 @@ export function retryAfter(headers: Readonly<Record<string, unknown>>, now: numb
 export function refusalError(where: string, refusal: Refusal, secrets: readonly string[]): MaiError {
   const { status, retryAfterMs, contextLength, promptTokens } = refusal
   const code = meaning(refusal)
-  const text = withoutSecrets(refusal.message, secrets) || `status ${status}`
+  const text = plain(withoutSecrets(refusal.message, secrets)) || `status ${status}`
   const cure = status >= 300 && status < 400 ? { cure: 'It points to another address; give that one as baseUrl.' } : {}
   const quota = refusal.kind.includes('insufficient_quota') ? { cure: 'Raise the quota of the key, or use another.' } : {}
   const facts = Object.entries({ status, retryAfterMs, contextLength, promptTokens }).filter(([, fact]) => fact !== undefined)
