@@ -91,6 +91,8 @@ export function retention(conversations: readonly Costed[], budget: Budget, sele
     }
     const blind = knowsQuestion ? undefined : timed(undefined)
     for (const { text, evidence } of costed.conversation.questions) {
+      // Nothing to keep: nothing to measure.
+      if (evidence.length === 0) continue
       const kept = blind ?? timed(text)
       const weight = (turn: number): number => (costed.conversation.weighted ? (costed.turnTokens[turn] ?? 0) : 1)
       const have = evidence.filter((turn) => kept.has(turn))

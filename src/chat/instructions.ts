@@ -60,10 +60,10 @@ const ANYWHERE =
 
 /** Takes back the newest instruction. */
 const FORGET =
-  /^(?:never ?mind(?: that| about that)?|(?:forget|ignore|disregard|drop|scrap) (?:that|this|it|what i (?:just )?(?:said|asked|told you)|(?:the|my) (?:last|previous) (?:instruction|rule|request))|vergiss (?:das|es)(?: wieder)?|ignoriere das|oublie (?:ça|cela)|oubliez (?:ça|cela)|olvida (?:eso|esto)|olvídalo|(?:忘了|忘掉|别管|不用管)(?:这|那|它)|算了)(?![\p{L}])/iu
+  /^(?:never ?mind(?: that| about that)?|(?:forget|ignore|disregard|drop|scrap) (?:that|this|it|what i (?:just )?(?:said|asked|told you)|(?:the|my) (?:last|previous) (?:instruction|rule|request))|vergiss (?:das|es)(?: wieder)?|ignoriere das|oublie (?:ça|cela)|oubliez (?:ça|cela)|olvida (?:eso|esto)|olvídalo|(?:忘了|忘掉|别管|不用管)(?:这|那|它)(?:个|条|些)?|算了)(?:[\s,]+(?:again|now|please|bitte))?[^\p{L}\p{N}]*$/iu
 /** Takes back all of them. */
 const FORGET_ALL =
-  /^(?:forget|ignore|disregard|drop) (?:all|every|everything)\b.{0,30}|^vergiss (?:alles|alle regeln)|^oublie tout|^olvida todo|^忘(?:了|掉)(?:一切|所有)/iu
+  /^(?:(?:forget|ignore|disregard|drop) (?:all|every|everything)(?: (?:of )?(?:(?:the|my|your|those|these) )?(?:(?:previous|earlier|standing) )?(?:instructions?|rules?|requests?))?(?: (?:that )?i (?:have )?(?:said|asked|told you))?(?: so far| before)?|vergiss (?:alles|alle regeln)|oublie tout|olvida todo|忘(?:了|掉)(?:一切|所有)(?:规则|要求|指示)?)[^\p{L}\p{N}]*$/iu
 
 /** Instructions about the same thing: the newest wins. */
 const SUBJECTS: readonly (readonly [subject: string, pattern: RegExp])[] = [

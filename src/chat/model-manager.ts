@@ -56,10 +56,11 @@ export class ModelManager {
     this.#now = now
     this.#store = ctx.use('store')
     this.#catalogue = new Catalogue(ctx)
-    this.#observed = new ObservedMemory({ ctx, store: this.#store, find: (key) => this.#catalogue.find(key) })
+    const holdOf = (model: ModelInfo): ModelSettings => settingsFor(model, settings.models ?? {})
+    this.#observed = new ObservedMemory({ ctx, store: this.#store, find: (key) => this.#catalogue.find(key), holdOf })
     const { loadIdleMs } = limits
     const needBytes = (model: ModelInfo, contextLength: number): number =>
-      memoryOf(model, contextLength, this.#observed.estimates, settingsFor(model, settings.models ?? {})).totalBytes
+      memoryOf(model, contextLength, this.#observed.estimates, holdOf(model)).totalBytes
     this.#residency = new Residency({
       catalogue: this.#catalogue,
       store: this.#store,

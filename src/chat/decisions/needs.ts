@@ -28,7 +28,7 @@ const ANSWER_ROOM = 512
 /** A tool's description, in tokens: name, sentence and a small schema. */
 const TOOL_TOKENS = 120
 /** An image, in tokens: what common vision models make of one. */
-const IMAGE_TOKENS = 768
+export const IMAGE_TOKENS = 768
 /** The part of the conversation that a prompt keeps word by word at least, in tokens. */
 const VERBATIM_TOKENS = 2048
 /** Characters that are looked at: the beginning and the end say what a message wants; the middle is material. */

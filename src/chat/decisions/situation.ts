@@ -85,7 +85,7 @@ export function candidates(input: SituationInput): Candidate[] {
   const ownBytes = (model: ModelInfo): number =>
     model.instances
       .filter((i) => input.unloadable.has(i.instanceId))
-      .reduce((sum, i) => sum + memoryOf(model, i.contextLength, input.estimates).totalBytes, 0)
+      .reduce((sum, i) => sum + memoryOf(model, i.contextLength, input.estimates, settingsFor(model, input.settings)).totalBytes, 0)
   const reclaimableBytes = input.models.reduce((sum, model) => sum + ownBytes(model), 0)
   return input.models.map((model) => {
     const settings = settingsFor(model, input.settings)

@@ -158,13 +158,14 @@ interface Facts {
 
 function layerOf(facts: Facts, layer: number, window: number | undefined): LayerShape {
   const { architecture, own, number, embedding } = facts
-  const at = (key: string): number | undefined => valueAt(own(key), layer)
+  // A damaged header may say less than nothing, and a model of less than nothing would always fit.
+  const at = (key: string): number | undefined => atLeastZero(valueAt(own(key), layer))
   const heads = at('attention.head_count') ?? 0
   const kvHeads = at('attention.head_count_kv') ?? heads
   const firstHeads = valueAt(own('attention.head_count'), 0) ?? 0
   const head = firstHeads > 0 ? Math.floor(embedding / firstHeads) : 0
   const length = (kind: 'key' | 'value'): number =>
-    (window === undefined ? undefined : number(`attention.${kind}_length_swa`)) ?? number(`attention.${kind}_length`) ?? head
+    atLeastZero((window === undefined ? undefined : number(`attention.${kind}_length_swa`)) ?? number(`attention.${kind}_length`)) ?? head
   const recurrent = isRecurrent(facts, layer, kvHeads)
   const both = architecture === 'falcon-h1'
   const noMixer = architecture.startsWith('nemotron_h') && (at('feed_forward_length') ?? 0) > 0
@@ -251,4 +252,8 @@ function most(value: Metadata | undefined): number {
 
 function numeric(value: Metadata | undefined): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined
+}
+
+function atLeastZero(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : Math.max(0, value)
 }

@@ -7,10 +7,11 @@ import { toErrorFact } from '../../core/errors.ts'
 import type { PluginContext } from '../../core/plugin.ts'
 import type { LoadedInstance, MemoryEstimate, ModelInfo, ModelKey } from '../model.ts'
 import type { Store } from '../store.ts'
+import type { HoldSettings } from './header-estimate.ts'
 import { estimateModel } from './model-memory.ts'
 
 /** Name of the figure: bytes that a load with this window took. */
-const FIGURE = /^memoryBytes@(\d+)$/
+const FIGURE = /^memoryBytes@(\d+)(?:\/|$)/
 /** Weight of a new observation against the former ones. */
 const NEW_SHARE = 0.5
 /**
@@ -52,6 +53,8 @@ export interface ObservedMemoryParts {
   readonly ctx: PluginContext
   readonly store: Store
   readonly find: (key: ModelKey) => ModelInfo | undefined
+  /** How the configuration wants a model held. */
+  readonly holdOf: (model: ModelInfo) => HoldSettings
 }
 
 /** Learns from loads. */
@@ -86,9 +89,21 @@ export class ObservedMemory {
     this.#observed.set(model.key, figures)
     for (const [name, bytes] of Object.entries(figures)) {
       const contextLength = Number(FIGURE.exec(name)?.[1] ?? 0)
-      if (contextLength > 0)
-        this.estimates.set(`${model.key}@${contextLength}`, correctedBy(estimateModel(model, { contextLength }), bytes))
+      // What was learned of another way to hold it says nothing of this one.
+      if (contextLength > 0 && name === this.#figure(model, contextLength))
+        this.estimates.set(`${model.key}@${contextLength}`, correctedBy(this.#estimate(model, contextLength), bytes))
     }
+  }
+
+  #estimate(model: ModelInfo, contextLength: number): MemoryEstimate {
+    return estimateModel(model, { ...this.#parts.holdOf(model), contextLength })
+  }
+
+  /** The figure's name: the window, and what else decides how much it takes. */
+  #figure(model: ModelInfo, contextLength: number): string {
+    const { kvType, gpuLayers, flashAttention } = this.#parts.holdOf(model)
+    const ways = [kvType, gpuLayers, flashAttention === false ? 'no-flash' : undefined].filter((way) => way !== undefined)
+    return [`memoryBytes@${contextLength}`, ...ways].join('/')
   }
 
   async #learn(key: ModelKey, contextLength: number): Promise<void> {
@@ -96,10 +111,10 @@ export class ObservedMemory {
     const instance = model?.instances.find((each) => each.contextLength === contextLength)
     if (!model || !instance) return
     const bytes = this.#taken(key, instance)
-    const { weightsBytes, kvBytes, totalBytes } = estimateModel(model, { contextLength })
+    const { weightsBytes, kvBytes, totalBytes } = this.#estimate(model, contextLength)
     // Other programs come and go while a model loads; what is computed in is not filled before the first prompt.
     if (bytes === undefined || bytes < (weightsBytes + kvBytes) / IMPLAUSIBLE || bytes > totalBytes * IMPLAUSIBLE) return
-    const name = `memoryBytes@${contextLength}`
+    const name = this.#figure(model, contextLength)
     const figures = this.#observed.get(key) ?? {}
     const former = figures[name]
     const learned = Math.round(former === undefined ? bytes : former + NEW_SHARE * (bytes - former))

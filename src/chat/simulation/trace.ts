@@ -138,8 +138,14 @@ function checked(line: string, place: string): TraceMachine | TraceModel | Trace
   }
   if (fields.type === 'machine' && fields.version !== 1)
     throw invalid(place, `version ${String(fields.version)} is not known; this Mai reads 1`)
-  // The table has checked what is used of it.
+  if (fields.type === 'message' && !(isObject(fields.needs) && Number.isFinite(fields.needs.contextTokens)))
+    throw invalid(place, '"needs.contextTokens" must be a number')
+  // The table and this have checked what is used of it.
   return value as TraceMachine | TraceModel | TraceEvent
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
 }
 
 function invalid(place: string, problem: string): MaiError {

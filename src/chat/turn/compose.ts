@@ -6,11 +6,13 @@
 import type { PluginContext } from '../../core/plugin.ts'
 import type { Backend } from '../backend.ts'
 import { type AssembledPrompt, defaultReserve, type PromptSection } from '../context.ts'
+import { IMAGE_TOKENS } from '../decisions/needs.ts'
 import type { TurnIds } from '../events.ts'
 import type { Message } from '../message.ts'
-import type { LoadedInstance } from '../model.ts'
+import type { LoadedInstance, ModelInfo } from '../model.ts'
 import type { SendOptions } from '../reply.ts'
 import type { Store } from '../store.ts'
+import { withoutImages } from './without-images.ts'
 
 /** Longest wait for the engine's own count, in ms. */
 const COUNT_LIMIT_MS = 5000
@@ -21,6 +23,7 @@ export interface ComposeRequest {
   readonly store: Store
   readonly backend: Backend
   readonly ids: TurnIds
+  readonly model: ModelInfo
   readonly instance: LoadedInstance
   readonly message: Message
   readonly options: SendOptions
@@ -34,13 +37,18 @@ export async function composePrompt({
   store,
   backend,
   ids,
+  model: info,
   instance,
   message,
   options,
   partial,
 }: ComposeRequest): Promise<AssembledPrompt> {
   const { contextLength, model } = instance
-  const reserveTokens = Math.min(options.sampling?.maxTokens ?? Infinity, defaultReserve(contextLength))
+  const { vision } = info.abilities
+  const answerTokens = Math.min(options.sampling?.maxTokens ?? Infinity, defaultReserve(contextLength))
+  const toolTokens = options.tools?.length ? ctx.use('context').estimateTokens(model, JSON.stringify(options.tools)) : 0
+  const imageTokens = vision ? IMAGE_TOKENS * message.parts.filter(({ type }) => type === 'image').length : 0
+  const reserveTokens = answerTokens + toolTokens + imageTokens
   const budgetTokens = Math.floor((contextLength - reserveTokens) / 4)
   const { system } = options
   const own: PromptSection[] = system ? [{ id: 'system', layer: 'pinned', text: system, priority: 100, maxTokens: contextLength }] : []
@@ -57,7 +65,10 @@ export async function composePrompt({
     message,
     history: { page: (limit, before = message.seq) => store.messages(ids.sessionId, { limit, before }) },
     partial,
-    exactCount: (messages) => backend.countTokens(instance, messages, AbortSignal.timeout(COUNT_LIMIT_MS)).catch(() => undefined),
+    exactCount: (messages) => {
+      const seen = vision ? messages : withoutImages(messages)
+      return backend.countTokens(instance, seen, AbortSignal.timeout(COUNT_LIMIT_MS)).catch(() => undefined)
+    },
   })
   const { tokens, usableTokens, exact, verbatimMessages, totalMessages } = prompt
   ctx.emit('context.assembled', { ...ids, model, tokens, usableTokens, exact })

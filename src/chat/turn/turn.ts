@@ -31,6 +31,7 @@ import { memoryCure, notSmaller, shorterContext } from './degradation.ts'
 import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
 import { makeResident } from './make-resident.ts'
 import type { TurnInput, TurnParts } from './turn-parts.ts'
+import { withoutImages } from './without-images.ts'
 
 /** Troubles after which the model is no longer in memory. */
 const GONE: ReadonlySet<StruggleKind> = new Set(['model-unloaded', 'backend-lost', 'crashed'])
@@ -199,7 +200,7 @@ export class Turn {
     try {
       const { options } = this.#input
       return await unlessAborted(
-        composePrompt({ ctx, store, backend, ids: this.#ids, instance, message, options, partial: this.#answer.text }),
+        composePrompt({ ctx, store, backend, ids: this.#ids, model, instance, message, options, partial: this.#answer.text }),
         signal,
       )
     } catch (error) {
@@ -247,7 +248,7 @@ export class Turn {
       backend: catalogue.backendOf(model),
       request: {
         instance,
-        messages: prompt.messages,
+        messages: model.abilities.vision ? prompt.messages : withoutImages(prompt.messages),
         sampling: { ...settingsFor(model, this.#parts.models), ...options.sampling },
         ...(partial ? { continueFrom: partial } : {}),
         ...(options.tools ? { tools: options.tools } : {}),
@@ -285,7 +286,8 @@ export class Turn {
       return
     }
     if (finish !== 'cancelled') {
-      ctx.use('context').observe(model.key, prompt, usage.promptTokens)
+      // Pictures and tools count in the engine's figure and are no text: it would say nothing of the tokenizer.
+      if (isPlain(prompt, this.#input.options)) ctx.use('context').observe(model.key, prompt, usage.promptTokens)
       void speeds.learn(model.key, { usage, firstTokenMs, ms }, loadMs > 0)
     }
     void journal.record('generation.finished', { model: model.key, ms, firstTokenMs, completionTokens: usage.completionTokens })
@@ -413,4 +415,8 @@ function storeSilent(): Error {
   return new MaiError('MAI_STORE_FAILED', `The store did not take a message within ${STORE_LIMIT_MS / 1000} s.`, {
     cure: 'Check the disk, and the store plugin in mai.config.ts.',
   })
+}
+
+function isPlain({ messages }: AssembledPrompt, { tools = [] }: TurnInput['options']): boolean {
+  return tools.length === 0 && messages.every(({ parts }) => parts.every(({ type }) => type !== 'image'))
 }

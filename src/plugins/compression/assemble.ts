@@ -12,7 +12,7 @@ import type { Message } from '../../chat/message.ts'
 import type { RecallStore } from '../../chat/recall.ts'
 import type { MaiError } from '../../core/errors.ts'
 import type { Excerpts } from './excerpts.ts'
-import { type Frame, frameOf, joined } from './frame.ts'
+import { type Frame, frameOf } from './frame.ts'
 import { type KeptTails, type KnownLengths, readTail, type Tail } from './history.ts'
 import { type Conversed, HEADERS_TOKENS, layered, split } from './layers.ts'
 import { candidatesFor } from './recall.ts'
@@ -195,7 +195,7 @@ class Work {
     const { tokens, remembered } = this.#assembly
     const { message, model, partial } = this.#request
     const past = chosen.recent.flatMap(({ messages }) => messages)
-    const beside = [joined([frame.pinned, frame.ledger]), frame.recall, partial, chosen.excerpts].filter((text) => text !== '')
+    const beside = [frame.pinned, frame.ledger, frame.recall, partial, chosen.excerpts].filter((text) => text !== '')
     const amounts = [...past, message].map((each) => remembered.amount(each))
     const size = sumOf([...amounts, ...beside.map((text) => tokens.amount(text)), ...(chosen.quoted ? [chosen.quoted.amount] : [])])
     const count = past.length + 1 + beside.length

@@ -71,12 +71,13 @@ export function split({ units, dates, analysis }: Candidates, kept: readonly num
  * in the user's place, never in the system's.
  */
 export function layered(frame: Frame, { recent, quoted, excerpts }: Conversed, message: Message): PromptMessage[] {
-  const head = joined([frame.pinned, frame.ledger])
+  const head = frame.pinned
   const before = joined([frame.recall, quoted ? `${RECALL_HEADER}\n${quoted.text}` : ''])
   const preface: PromptMessage[] = before === '' ? [] : [userText(`${before}\n\n${MESSAGE_HEADER}`)]
   const past = recent.flatMap(({ messages }) => messages.map(toPrompt))
   const system: PromptMessage[] = head === '' ? [] : [{ role: 'system', parts: [{ type: 'text', text: head }] }]
-  const old = excerpts === '' ? [] : [userText(excerpts)]
+  const notes = joined([frame.ledger, excerpts])
+  const old = notes === '' ? [] : [userText(notes)]
   return [...system, ...alternating([...old, ...past, ...preface, toPrompt(message)])]
 }
 

@@ -9,8 +9,11 @@ import { MESSAGE_COLUMNS, type MessageRow, rowLimit, toMessage } from './convers
 import type { Database } from './database.ts'
 import { indexMessages } from './indexing.ts'
 import { decode } from './json.ts'
-import { inBody, queryTerms } from './search-text.ts'
+import { inBody, MAX_TERMS, queryTerms } from './search-text.ts'
 import { type Connection, plain } from './sqlite.ts'
+
+/** Words that are counted to find the rarest; counting one takes some µs. */
+const MOST_COUNTED = 64
 
 /** A word in so many messages of the session is common. Beyond, it is only counted. */
 const COMMON = 1000
@@ -66,10 +69,15 @@ export function recall(database: Database, onIndexError: (error: unknown) => voi
 
 function recollect(db: Connection, { sessionId, words, before, limit, around }: RecallQuery): Recollection {
   const place = placeOf(db, sessionId)
-  const terms = queryTerms(words.join(' '))
+  const terms = queryTerms(words.join(' '), MOST_COUNTED)
   if (!place || terms.length === 0) return { passages: [], total: place?.total ?? 0, frequencies: new Map() }
   const { total } = place
-  const counted = terms.map((term) => ({ term, count: countUpTo(db, term, place) })).sort((a, b) => a.count - b.count)
+  // The rarest say most, and pairs of signs are all of one length: those that are there are counted before they are chosen.
+  const counted = terms
+    .map((term) => ({ term, count: countUpTo(db, term, place) }))
+    .filter(({ count }) => count > 0)
+    .sort((a, b) => a.count - b.count)
+    .slice(0, MAX_TERMS)
   // Quotes are syntax, the blank between two signs is how they are indexed.
   const frequencies = new Map(counted.map(({ term, count }) => [term.replace(/["\s]/g, ''), count]))
   const found = hits(db, place, counted)

@@ -13,7 +13,7 @@ const IDEOGRAPH_RUN = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]+|[
 const NO_WORD = /[^\p{L}\p{N}\p{M}]+/gu
 
 /** More words cost time and find little more; the longest say most. */
-const MAX_TERMS = 16
+export const MAX_TERMS = 16
 
 /** Text of a message for the index: what was said, asked of tools and answered by them; neither images nor reasoning. */
 export function indexText(parts: readonly Part[]): string {
@@ -42,13 +42,13 @@ export function inBody(terms: string, session?: number): string {
   return session === undefined ? `body : (${terms})` : `body : (${terms}) AND place : ${placeToken(session)}`
 }
 
-/** The words of a query, the longest first. Each is quoted for a full-text query, so nothing in it is syntax. */
-export function queryTerms(query: string): string[] {
+/** The words of a query, the longest first, so many at most. Each is quoted for a full-text query, so nothing in it is syntax. */
+export function queryTerms(query: string, most: number = MAX_TERMS): string[] {
   const terms = new Set<string>()
   for (const [word] of query.toLowerCase().matchAll(WORD)) {
     for (const [run] of word.matchAll(IDEOGRAPH_RUN)) for (const term of termsOf(run)) terms.add(`"${term}"`)
   }
-  return [...terms].sort((a, b) => b.length - a.length).slice(0, MAX_TERMS)
+  return [...terms].sort((a, b) => b.length - a.length).slice(0, most)
 }
 
 function termsOf(run: string): string[] {

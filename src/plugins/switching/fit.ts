@@ -81,7 +81,8 @@ export function fittingWindow(candidate: Candidate, contextTokens: number, room:
   const shortest = shortestWindow(candidate, contextTokens)
   for (let window = plannedContextLength; ; window = Math.max(shortest, Math.floor(window / 2))) {
     if (loadable(candidate, window, room)) return window
-    if (window <= shortest) return undefined
+    // Not `<=`: without a number this must end too.
+    if (!(window > shortest)) return undefined
   }
 }
 
