@@ -8,6 +8,7 @@
  */
 import type { ModelKey } from '../../chat/model.ts'
 import type { OpenCircuit, RecordedEvent, StruggleKind } from '../../chat/policy.ts'
+import { groupOf } from './groups.ts'
 
 /** One model's circuit. Times are epoch ms. */
 export interface Circuit {
@@ -19,8 +20,8 @@ export interface Circuit {
   readonly probedAt: number
 }
 
-/** Survives JSON. */
-export type Circuits = Readonly<Record<ModelKey, Circuit>>
+/** By group. Survives JSON. */
+export type Circuits = Readonly<Record<number, Readonly<Record<ModelKey, Circuit>>>>
 
 /** Troubles after which the model itself may be as good as before: its server or its line is the circuit's business alone. */
 export const OF_THE_LINE: ReadonlySet<string> = new Set<StruggleKind>(['failed', 'backend-lost', 'stall', 'cut-off'])
@@ -57,13 +58,15 @@ export function foldCircuits(circuits: Circuits, event: RecordedEvent): Circuits
 
 /** Open, and neither rested nor just let through. @param cooldownMs how long it rests */
 export function isResting(circuits: Circuits, model: ModelKey, time: number, cooldownMs: number): boolean {
-  const circuit = circuits[model]
+  const circuit = circuitOf(circuits, model)
   return !!circuit?.opened && time - Math.max(circuit.opened.time, circuit.probedAt) < cooldownMs
 }
 
 /** The circuits that are open, for people. */
 export function openCircuits(circuits: Circuits): OpenCircuit[] {
-  return Object.entries(circuits).flatMap(([model, { opened }]) => (opened ? [{ model, reason: opened.reason, since: opened.time }] : []))
+  return Object.values(circuits)
+    .flatMap((group) => Object.entries(group))
+    .flatMap(([model, { opened }]) => (opened ? [{ model, reason: opened.reason, since: opened.time }] : []))
 }
 
 function failed(circuits: Circuits, model: ModelKey, time: number, code: string): Circuits {
@@ -76,14 +79,24 @@ function failed(circuits: Circuits, model: ModelKey, time: number, code: string)
 }
 
 function changed(circuits: Circuits, model: ModelKey, time: number, ok: boolean, open: (circuit: Circuit) => Circuit['opened']): Circuits {
-  const { samples, opened, probedAt } = circuits[model] ?? { samples: [], opened: null, probedAt: 0 }
+  const { samples, opened, probedAt } = circuitOf(circuits, model) ?? { samples: [], opened: null, probedAt: 0 }
   const recent = [...samples.filter((sample) => time - sample.time <= WINDOW_MS), { time, ok }].slice(-KEPT_SAMPLES)
   const next = { samples: recent, opened, probedAt }
-  return { ...circuits, [model]: { ...next, opened: open(next) } }
+  return withCircuit(circuits, model, { ...next, opened: open(next) })
 }
 
 function letThrough(circuits: Circuits, model: ModelKey | undefined, time: number): Circuits {
-  const circuit = model === undefined ? undefined : circuits[model]
+  const circuit = model === undefined ? undefined : circuitOf(circuits, model)
   if (model === undefined || !circuit?.opened) return circuits
-  return { ...circuits, [model]: { ...circuit, probedAt: time } }
+  return withCircuit(circuits, model, { ...circuit, probedAt: time })
+}
+
+/** The circuit of a model; undefined: nothing is known of it. */
+export function circuitOf(circuits: Circuits, model: ModelKey): Circuit | undefined {
+  return circuits[groupOf(model)]?.[model]
+}
+
+function withCircuit(circuits: Circuits, model: ModelKey, circuit: Circuit): Circuits {
+  const group = groupOf(model)
+  return { ...circuits, [group]: { ...circuits[group], [model]: circuit } }
 }

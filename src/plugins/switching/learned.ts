@@ -6,6 +6,7 @@
 import type { ModelKey } from '../../chat/model.ts'
 import type { PolicyRecords, RecordedEvent, StruggleKind, TaskKind } from '../../chat/policy.ts'
 import { OF_THE_LINE } from './circuit.ts'
+import { groupOf } from './groups.ts'
 import { activeShare } from './traits.ts'
 
 /** Of one model. Absent: never seen. */
@@ -57,8 +58,7 @@ const POOR_ANSWER = -0.3
 const BREAKDOWN = -0.15
 const FORGIVEN = 0.08
 const CORRECTION_LIMIT = 2
-/** Groups, and the most models that are remembered in each. */
-const GROUPS = 32
+/** The most models that are remembered in each group. */
 const GROUP_LIMIT = 16
 
 const POOR: ReadonlySet<StruggleKind> = new Set(['loop', 'noisy-loop', 'empty', 'garbled', 'low-confidence'])
@@ -107,13 +107,6 @@ export function experienceOf(learned: Learned, model: ModelKey): ModelExperience
 /** Usual length of an answer, in tokens. */
 export function answerTokens({ answerTokens: seen }: Learned, task: TaskKind): number {
   return seen?.[task] ?? ANSWER_TOKENS[task]
-}
-
-/** By the letters that tell names apart most. */
-function groupOf(model: ModelKey): number {
-  let hash = model.length
-  for (let at = model.length - 1; at >= 0; at -= 3) hash = (hash * 31 + model.charCodeAt(at)) % 65_536
-  return hash % GROUPS
 }
 
 function selected(learned: Learned, { request, decision }: PolicyRecords['model.selected']): Learned {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { RecordedEvent, StruggleRequest } from '../../../src/chat/policy.ts'
-import { type Circuits, foldCircuits, isResting, openCircuits } from '../../../src/plugins/switching/circuit.ts'
+import { type Circuits, circuitOf, foldCircuits, isResting, openCircuits } from '../../../src/plugins/switching/circuit.ts'
 import { onStruggle } from '../../../src/plugins/switching/struggle.ts'
 
 const COOLDOWN = 30_000
@@ -74,7 +74,7 @@ describe('a circuit', () => {
           circuits = foldCircuits(circuits, ok ? finished(time) : failed(time))
           if (ok) expect(openCircuits(circuits)).toEqual([])
           expect(JSON.parse(JSON.stringify(circuits))).toEqual(circuits)
-          const samples = circuits.m?.samples ?? []
+          const samples = circuitOf(circuits, 'm')?.samples ?? []
           expect(samples.length).toBeLessThanOrEqual(20)
           expect(samples.every((sample) => time - sample.time <= 60_000)).toBe(true)
         }
