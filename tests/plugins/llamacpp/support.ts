@@ -41,8 +41,18 @@ export interface Opened {
   readonly gone: string[]
 }
 
-/** The backend over the models of one folder. */
+/** What engines run: as built, it starts in a third of the time. A test that loads says in its head that it needs dist/. */
+export const PROGRAM: string = path.resolve('dist/plugins/llamacpp/child.js')
+
+/** The backend over the models of one folder, closed after the test. */
 export function open(folder: string, parts: Partial<LlamaCppParts> = {}): Opened {
+  const opened = openUnclosed(folder, parts)
+  onTestFinished(() => opened.backend.close())
+  return opened
+}
+
+/** The same for several tests: to be closed by them. */
+export function openUnclosed(folder: string, parts: Partial<LlamaCppParts> = {}): Opened {
   const gone: string[] = []
   const backend = new LlamaCppBackend({
     places: [{ origin: 'configuration', path: folder }],
@@ -52,9 +62,9 @@ export function open(folder: string, parts: Partial<LlamaCppParts> = {}): Opened
     memory: new ThreadMemory(path.join(folder, 'cache', 'threads.json')),
     idleMs: 60_000,
     onGone: ({ model }, reason) => void gone.push(`${model} ${reason}`),
+    program: PROGRAM,
     ...parts,
   })
-  onTestFinished(() => backend.close())
   return { backend, gone }
 }
 

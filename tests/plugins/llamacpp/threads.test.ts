@@ -99,6 +99,7 @@ describe('the memory of threads', () => {
   )
 })
 
+/** The backend's processes run from dist/. */
 describe('with a real engine', () => {
   it('candidates are measured beside the model, or nothing when it is called off', { timeout: 60_000 }, async () => {
     const file = path.join(await temporaryFolder(), 'a.gguf')

@@ -16,6 +16,8 @@ type PipReference = Extract<ModelReference, { readonly kind: 'pip' }>
 const PYTHONS: readonly (readonly string[])[] = process.platform === 'win32' ? [['py', '-3'], ['python']] : [['python3'], ['python']]
 /** From version 24.1 on, pip says with `raw` how far it is, on lines of their own; before that it refuses the word. */
 const PROGRESS: readonly string[] = ['raw', 'off']
+/** Pythons whose pip has refused `raw`: asking again costs a start, half a second, for each part of a model. */
+const withoutRaw: Set<string> = new Set()
 /** Most bytes kept of what pip says. */
 const SAID_LIMIT = 64 * 1024
 
@@ -104,12 +106,14 @@ async function wheelOf(request: PipRequest, name: string, version: string | unde
 async function runPip(args: readonly string[], request: PipRequest): Promise<Said> {
   const download = ['-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--no-input', '--disable-pip-version-check']
   for (const python of PYTHONS) {
-    for (const progress of PROGRESS) {
+    const command = python.join(' ')
+    for (const progress of withoutRaw.has(command) ? PROGRESS.slice(1) : PROGRESS) {
       const limits = ['--retries', '1', '--timeout', '15', '--progress-bar', progress]
       const result = await runPython(python, [...download, ...limits, ...args], request).catch(() => undefined)
       request.signal.throwIfAborted()
       if (!result || /No module named pip/.test(result.said)) break
       if (result.code === 0 || !/invalid choice: 'raw'/.test(result.said)) return result
+      withoutRaw.add(command)
     }
   }
   throw pullErrors.noPython(PYTHONS.map((command) => command.join(' ')))
