@@ -12,12 +12,14 @@ const files = [
   'tests/chat/residency/scheduler.test.ts',
   'tests/chat/residency/preload.test.ts',
   'tests/plugins/llamacpp/whole.test.ts',
+  'tests/plugins/store/processes.test.ts',
 ]
 const env = {
   MAI_CHAOS_SEEDS: '20',
   MAI_TEST_SCHEDULES: '10000',
   MAI_TEST_KILLS: '100',
   MAI_TEST_CYCLES: '20',
+  MAI_TEST_OPENERS: '10',
   MAI_CHAOS: '1',
   ...process.env,
 }

@@ -3,6 +3,7 @@ import type { Backend } from '../../../src/chat/backend.ts'
 import { traitsOf } from '../../../src/chat/failure.ts'
 import type { LoadedInstance, ModelInfo } from '../../../src/chat/model.ts'
 import { toErrorFact } from '../../../src/core/errors.ts'
+import type { LmStudioOptions } from '../../../src/plugins/lmstudio/options.ts'
 import { startLmStudioServer } from '../../../src/testing/lmstudio-server/server.ts'
 import { scriptedEngine } from '../../../src/testing/scripted-engine.ts'
 import { answer, failure, loaded, modelOf, never, open, world } from './harness.ts'
@@ -105,51 +106,65 @@ const calls: [endpoint: string, call: (backend: Backend, model: ModelInfo, insta
   ],
 ]
 
+/** A world for each of the calls, all at once; what fails is named by its place and endpoint. */
+async function everyCall(
+  options: LmStudioOptions,
+  check: (run: { call: () => Promise<unknown>; endpoint: string } & Awaited<ReturnType<typeof world>>) => Promise<void>,
+): Promise<void> {
+  const one = async ([endpoint, call]: (typeof calls)[number], index: number): Promise<void> => {
+    try {
+      const opened = await world({ models: [a] }, options)
+      const model = await modelOf(opened.backend, 'a')
+      const instance = await opened.backend.load(model, {}, () => {}, never())
+      await check({ ...opened, endpoint, call: () => call(opened.backend, model, instance) })
+    } catch (error) {
+      throw new Error(`call ${index}, ${endpoint}: ${String(error)}`, { cause: error })
+    }
+  }
+  await Promise.all(calls.map(one))
+}
+
 describe('every call', () => {
-  it.each(calls)('that waits for %s has a time limit', async (endpoint, call) => {
-    const { backend, server } = await world({ models: [a] }, { callMs: 700 })
-    const model = await modelOf(backend, 'a')
-    const instance = await backend.load(model, {}, () => {}, never())
-    server.faults.add({ kind: 'hang-call', endpoint })
-    const error = await failure(call(backend, model, instance))
-    expect(error.code).toBe('MAI_BACKEND_TIMEOUT')
-    expect(error.message).toMatch(/LM Studio did not .+ within 700 ms/)
-    expect(await backend.list(never())).toHaveLength(1)
+  it('has a time limit, whichever endpoint it waits for', async () => {
+    await everyCall({ callMs: 1500 }, async ({ call, endpoint, backend, server }) => {
+      server.faults.add({ kind: 'hang-call', endpoint })
+      const error = await failure(call())
+      expect(error.code).toBe('MAI_BACKEND_TIMEOUT')
+      expect(error.message).toMatch(/LM Studio did not .+ within 1\.5 s\./)
+      expect(await backend.list(never())).toHaveLength(1)
+    })
   })
 
-  it.each(calls)('that loses its line while it waits for %s says so, and the next one works', async (endpoint, call) => {
-    const { backend, server, events } = await world({ models: [a] })
-    const model = await modelOf(backend, 'a')
-    const instance = await backend.load(model, {}, () => {}, never())
-    server.faults.add({ kind: 'drop-call', endpoint })
-    const error = await failure(call(backend, model, instance))
-    expect([error.code, traitsOf(error).kind]).toEqual(['MAI_BACKEND_LOST', 'backend-lost'])
-    expect(await backend.list(never())).toHaveLength(1)
-    expect(events).toEqual(['connected', 'lost MAI_BACKEND_LOST', 'connected'])
+  it('that loses its line while it waits says so, and the next one works', async () => {
+    await everyCall({}, async ({ call, endpoint, backend, server, events }) => {
+      server.faults.add({ kind: 'drop-call', endpoint })
+      const error = await failure(call())
+      expect([error.code, traitsOf(error).kind]).toEqual(['MAI_BACKEND_LOST', 'backend-lost'])
+      expect(await backend.list(never())).toHaveLength(1)
+      expect(events).toEqual(['connected', 'lost MAI_BACKEND_LOST', 'connected'])
+    })
   })
 
-  it.each(calls)('that fails at %s says what LM Studio said', async (endpoint, call) => {
-    const { backend, server } = await world({ models: [a] })
-    const model = await modelOf(backend, 'a')
-    const instance = await backend.load(model, {}, () => {}, never())
-    server.faults.add({ kind: 'fail-call', endpoint, message: 'Odd things happened' })
-    const error = await failure(call(backend, model, instance))
-    expect(error.code).toMatch(/^MAI_(BACKEND_ERROR|LOAD_FAILED)$/)
-    expect(error.problem).toBe('LM Studio: Odd things happened')
+  it('that fails says what LM Studio said', async () => {
+    await everyCall({}, async ({ call, endpoint, server }) => {
+      server.faults.add({ kind: 'fail-call', endpoint, message: 'Odd things happened' })
+      const error = await failure(call())
+      expect(error.code).toMatch(/^MAI_(BACKEND_ERROR|LOAD_FAILED)$/)
+      expect(error.problem).toBe('LM Studio: Odd things happened')
+    })
   })
 
-  it.each(calls)('that waits for %s can be aborted', async (endpoint, call) => {
-    const { kernel, backend, server } = await world({ models: [a] })
-    const model = await modelOf(backend, 'a')
-    const instance = await backend.load(model, {}, () => {}, never())
-    server.faults.add({ kind: 'hang-call', endpoint })
-    const calling = call(backend, model, instance).then(
-      () => 'resolved',
-      (error: unknown) => toErrorFact(error).code,
-    )
-    await expect.poll(() => server.faults.fired.length).toBe(1)
-    await kernel.close()
-    expect(await calling).toBe('MAI_SCOPE_CLOSED')
+  it('that waits can be aborted', async () => {
+    await everyCall({}, async ({ call, endpoint, kernel, server }) => {
+      server.faults.add({ kind: 'hang-call', endpoint })
+      const calling = call().then(
+        () => 'resolved',
+        (error: unknown) => toErrorFact(error).code,
+      )
+      await expect.poll(() => server.faults.fired.length).toBe(1)
+      await kernel.close()
+      expect(await calling).toBe('MAI_SCOPE_CLOSED')
+    })
   })
 })
 

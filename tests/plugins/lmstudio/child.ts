@@ -18,7 +18,9 @@ process.on('warning', (warning) => console.info(`warning: ${warning.message}`))
 
 const [action, baseUrl] = process.argv.slice(2)
 const kernel = createKernel({
-  plugins: [lmstudio({ ...(baseUrl === undefined ? {} : { baseUrl }), callMs: 1000, probeMs: 1000, startMs: 5000 })],
+  plugins: [
+    lmstudio({ ...(baseUrl === undefined ? {} : { baseUrl }), callMs: Number(process.env.CALL_MS ?? 5000), probeMs: 1000, startMs: 5000 }),
+  ],
   lists: CHAT_LISTS,
   hooks: CHAT_HOOKS,
 })

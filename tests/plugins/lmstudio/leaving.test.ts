@@ -31,7 +31,7 @@ describe('a process with the plugin ends by itself, with nothing unhandled', { t
     onTestFinished(() => server.close())
     const endpoints = ['listDownloadedModels', 'listLoaded', 'getModelInfo', 'applyPromptTemplate', 'countTokens', 'unloadModel']
     server.faults.add(...endpoints.map((endpoint) => ({ kind: 'hang-call', endpoint, times: Number.POSITIVE_INFINITY }) as const))
-    const { code, output } = await child(['all-calls', server.baseUrl])
+    const { code, output } = await child(['all-calls', server.baseUrl], { CALL_MS: '300' })
     expect(output.trim().split('\n')).toEqual([...Array.from({ length: 4 }, () => 'MAI_BACKEND_TIMEOUT'), 'closed'])
     expect(code).toBe(0)
     await expect.poll(() => server.connections).toBe(0)

@@ -7,6 +7,9 @@ import { bareMachine, failure, never, open, ROOT, temporaryFolder } from './harn
 const JITI = path.join(ROOT, 'node_modules', 'jiti', 'lib', 'jiti-cli.mjs')
 const SERVE = path.join(ROOT, 'tests', 'plugins', 'lmstudio', 'server-child.ts')
 
+/** Long enough for a stand-in server to start on a busy machine: half of it is for the daemon, half for the server. */
+const PATIENT = { startMs: 50_000 }
+
 /** What a fake `lms` does for `lms daemon up` and `lms server start`; the body of a script, with `args` and `serve()`. */
 async function machineWith(body: string, inHome = false): Promise<{ machine: Machine; calls: () => Promise<string[]> }> {
   const machine = await bareMachine()
@@ -35,6 +38,13 @@ ${body}
   return { machine: { ...machine, path: inHome ? '' : folder }, calls }
 }
 
+/** An `lms` that starts in no time, for limits that are short. */
+async function machineWithShell(body: string): Promise<{ machine: Machine; calls: () => Promise<string[]> }> {
+  const { machine, calls } = await machineWith('')
+  await fs.writeFile(path.join(machine.path, 'lms'), `#!/bin/sh\necho "$*" >> '${path.join(machine.home, 'calls')}'\n${body}\n`)
+  return { machine, calls }
+}
+
 function lives(pid: number): boolean {
   try {
     return process.kill(pid, 0)
@@ -46,7 +56,7 @@ function lives(pid: number): boolean {
 describe('LM Studio that is down', () => {
   it('is started with the `lms` on the search path, once for all who ask', { timeout: 60_000 }, async () => {
     const { machine, calls } = await machineWith(`if (args === 'daemon up --json') { serve(); console.log('{"status":"running"}') }`)
-    const { backend, events } = await open({}, machine)
+    const { backend, events } = await open(PATIENT, machine)
     const lists = await Promise.all([backend.list(never()), backend.list(never()), backend.list(never())])
     expect(lists.map((models) => models.map(({ id }) => id))).toEqual([['a'], ['a'], ['a']])
     expect(await calls()).toEqual(['daemon up --json'])
@@ -55,22 +65,22 @@ describe('LM Studio that is down', () => {
 
   it('is started with the `lms` in its own home, by its server where there is no daemon', { timeout: 60_000 }, async () => {
     const { machine, calls } = await machineWith(`if (args === 'server start') serve(); else process.exit(1)`, true)
-    const { backend } = await open({}, machine)
+    const { backend } = await open(PATIENT, machine)
     expect(await backend.list(never())).toHaveLength(1)
     expect(await calls()).toEqual(['daemon up --json', 'server start'])
   })
 
   it('is used as soon as it answers, although `lms` does not end', { timeout: 60_000 }, async () => {
     const { machine } = await machineWith('serve(); setInterval(() => {}, 1000)')
-    const { backend } = await open({ startMs: 50_000 }, machine)
+    const { backend } = await open(PATIENT, machine)
     expect(await backend.list(never())).toHaveLength(1)
   })
 })
 
 describe('an `lms` that does not help', () => {
   it('because it hangs is ended in bounded time, with one error that says what was tried', async () => {
-    const { machine, calls } = await machineWith('setInterval(() => {}, 1000)')
-    const { backend } = await open({ startMs: 4000 }, machine)
+    const { machine, calls } = await machineWithShell('exec sleep 600')
+    const { backend } = await open({ startMs: 1000 }, machine)
     const error = await failure(backend.list(never()))
     expect(error.code).toBe('MAI_BACKEND_UNREACHABLE')
     expect(error.problem).toMatch(/starting it failed: `lms daemon up --json` did not end.*; `lms server start` did not end/)
@@ -86,8 +96,8 @@ describe('an `lms` that does not help', () => {
   })
 
   it('because it says rubbish and starts nothing is not believed', async () => {
-    const { machine } = await machineWith(`console.log('{"status": tru'.repeat(10_000))`)
-    const { backend } = await open({ startMs: 4000 }, machine)
+    const { machine } = await machineWithShell(`yes '{"status": tru' | head -n 10000`)
+    const { backend } = await open({ startMs: 1000 }, machine)
     const error = await failure(backend.list(never()))
     expect(error.problem).toMatch(/`lms server start` ended, and nothing answers/)
     expect(error.problem.length).toBeLessThan(1500)

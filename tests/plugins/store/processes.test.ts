@@ -7,10 +7,13 @@ import { type Processes, systemProcesses } from '../../../src/plugins/store/proc
 import { Connection } from '../../../src/plugins/store/sqlite.ts'
 import { message, openStore, outputOf, startChild, temporaryFile, temporaryFolder } from './harness.ts'
 
+/** Processes that open one new store together: ten in `npm run test:chaos`. */
+const OPENERS = Number(process.env.MAI_TEST_OPENERS ?? 4)
+
 describe('several processes on one store', () => {
-  it('open a new store at once, ten of them', { timeout: 120_000 }, async () => {
+  it(`open a new store at once, ${OPENERS} of them`, { timeout: 120_000 }, async () => {
     const file = path.join(await temporaryFolder(), 'new', 'mai.db')
-    const names = Array.from({ length: 10 }, (_, index) => `p${index}`)
+    const names = Array.from({ length: OPENERS }, (_, index) => `p${index}`)
     await Promise.all(names.map((who) => outputOf(startChild('open', file, who))))
     const store = await openStore({ file })
     expect((await store.messages('s')).map(({ id }) => id).sort()).toEqual(names)
