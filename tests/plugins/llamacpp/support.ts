@@ -42,7 +42,7 @@ export interface Opened {
 }
 
 /** What engines run: as built, it starts in a third of the time. A test that loads says in its head that it needs dist/. */
-export const PROGRAM: string = path.resolve('dist/plugins/llamacpp/child.js')
+const PROGRAM: string = path.resolve('dist/plugins/llamacpp/child.js')
 
 /** The backend over the models of one folder, closed after the test. */
 export function open(folder: string, parts: Partial<LlamaCppParts> = {}): Opened {
