@@ -137,7 +137,7 @@ describe('a plugin', () => {
     })
     const mai = await createMai({
       plugins: [store({ file: path.join(await temporaryFolder(), 'mai.db') }), machine.plugin, switching(), assembler(), engine],
-      turn: { deadlineMs: 400 },
+      turn: { deadlineMs: 1_000 },
     })
     onTestFinished(() => mai.shutdown())
     expect((await told(mai, 'Tell me.')).error?.code).toBe('MAI_TURN_TIMEOUT')

@@ -109,7 +109,7 @@ console.log(JSON.stringify({ busy: busy.code, cure: typeof busy.cure, texts }))`
     const result = await script(`
 const { id } = await mai.openSession()
 mai.processMessageSync('first')
-const late = attempt(() => mai.processMessageSync('slow', { timeLimitMs: 500 }))
+const late = attempt(() => mai.processMessageSync('slow', { timeLimitMs: 1500 }))
 const kept = await mai.getConversationHistory()
 const next = mai.processMessageSync('again')
 await mai.shutdown()
