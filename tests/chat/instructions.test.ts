@@ -78,3 +78,18 @@ describe('a standing instruction', () => {
     expect(concernsInstructions(message(material))).toBe(false)
   })
 })
+
+describe('an ordinary request', () => {
+  it.each([
+    'Ignore all warnings in this build log and tell me the first error.',
+    'Drop every row older than a week with SQL.',
+    'Forget everything about Python 2 in that plan.',
+    'Drop that column from the table.',
+    'Ignore this error for now.',
+    'Forget it, I mean the other file.',
+    'Never mind the typos.',
+    'ignore it if the file is missing',
+  ])('erases nothing that was asked for to hold: %s', (text) => {
+    expect(standing('Always answer in German.', 'Call me Ada.', text)).toHaveLength(2)
+  })
+})

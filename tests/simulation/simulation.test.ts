@@ -59,6 +59,7 @@ describe('a trace', () => {
     ['{"type":"machine","version":2,"name":"x","totalBytes":1}', 'version 2'],
     ['{"type":"memory","at":"now","freeBytes":1}', '"at" must be a number'],
     ['{"type":"message","at":1,"session":"s","needs":null,"answerTokens":1}', '"needs" must be a object'],
+    ['{"type":"message","at":1,"session":"s","needs":{},"answerTokens":1}', '"needs.contextTokens" must be a number'],
   ])('that is none is refused with its line: %j', (text, said) => {
     expect(() => parseTrace(text, 't.jsonl')).toThrow(said)
   })

@@ -42,6 +42,15 @@ describe('the seam between a partial answer and its rest', () => {
     )
   })
 
+  it('takes off what is repeated also where the answer so far ends in white space', () => {
+    const already = 'Shake the bag and take everything out of it carefully.\n\n'
+    for (const between of ['\n', '\n\n', ' ']) {
+      const rest = through(already, [`take everything out of it carefully.${between}`, '2. Check each part.'])
+      expect((already + rest).match(/take everything out/g)).toHaveLength(1)
+      expect(rest.endsWith('2. Check each part.')).toBe(true)
+    }
+  })
+
   it('leaves a rest alone that repeats nothing', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: STORY.length - 1 }), cuts, (cut, lengths) => {

@@ -268,6 +268,35 @@ describe('a turn', () => {
     expect((await mai.getConversationHistory()).at(-1)).toMatchObject({ role: 'assistant', complete: false })
   })
 
+  it('ends in one failure, stream included, when it is stopped and the store cannot keep what was written', async () => {
+    const { mai, events } = await world([{ id: 'only', answer: STORY, faults: [{ kind: 'stall', afterPieces: 3 }] }])
+    const append = mai.store.appendMessage.bind(mai.store)
+    Object.assign(mai.store, {
+      appendMessage: (message: Parameters<typeof append>[0]) =>
+        message.role === 'assistant' ? Promise.reject(new Error('disk full')) : append(message),
+    })
+    const stream = mai.streamMessage('Tell me a story.')
+    const reading = (async () => {
+      for await (const piece of stream) if (piece.text.endsWith('a')) stream.cancel()
+    })()
+    await expect(reading).rejects.toThrow('disk full')
+    await expect(stream.reply).rejects.toThrow('disk full')
+    expect(events.filter((event) => event.startsWith('message.'))).toEqual(['message.failed'])
+  })
+
+  it('names an older picture in words for a model that cannot see it', async () => {
+    const { mai, backend } = await world([{ id: 'reading', answer: 'Paws on silent snow.' }])
+    const { id: sessionId } = await mai.openSession()
+    const said = { sessionId, turnId: 'seen', time: 1, complete: true } as const
+    const image = { type: 'image', mediaType: 'image/png', data: 'iVBORw0KGgo=' } as const
+    await mai.store.appendMessage({ ...said, id: 'asked', role: 'user', parts: [{ type: 'text', text: 'What is this?' }, image] })
+    await mai.store.appendMessage({ ...said, id: 'answered', role: 'assistant', parts: [{ type: 'text', text: 'A cat.' }] })
+    expect((await mai.processMessage('Write a haiku about it.', { sessionId })).text).toBe('Paws on silent snow.')
+    const parts = backend.calls.requests.at(-1)?.messages.flatMap((message) => message.parts) ?? []
+    expect(parts.filter(({ type }) => type === 'image')).toEqual([])
+    expect(parts).toContainEqual({ type: 'text', text: '[image image/png]' })
+  })
+
   it('moves to a smaller model when memory comes under pressure, and says nothing of it', async () => {
     const { mai, machine, events } = await world([
       { id: 'big', sizeBytes: 4 * GB, answer: STORY },
