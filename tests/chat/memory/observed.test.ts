@@ -2,10 +2,13 @@ import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { CHAT_HOOKS, CHAT_LISTS } from '../../../src/chat/events.ts'
 import { createMai, type Mai } from '../../../src/chat/mai.ts'
+import type { HoldSettings } from '../../../src/chat/memory/header-estimate.ts'
 import { estimateModel } from '../../../src/chat/memory/model-memory.ts'
-import { correctedBy } from '../../../src/chat/memory/observed-memory.ts'
+import { correctedBy, ObservedMemory } from '../../../src/chat/memory/observed-memory.ts'
 import type { MemoryEstimate, ModelInfo } from '../../../src/chat/model.ts'
+import { createKernel } from '../../../src/core/kernel.ts'
 import { compression } from '../../../src/plugins/compression/index.ts'
 import { llamacpp } from '../../../src/plugins/llamacpp/index.ts'
 import { resources } from '../../../src/plugins/resources/index.ts'
@@ -63,6 +66,42 @@ describe('the order of trust', () => {
   it('takes a table of families before the size alone', () => {
     expect(estimateModel(model, { contextLength: 4096 }).source).toBe('table')
     expect(estimateModel({ ...model, architecture: undefined }, { contextLength: 4096 }).source).toBe('size')
+  })
+})
+
+describe('what was learned of a model', () => {
+  const model: ModelInfo = {
+    key: 'a/m',
+    backend: 'a',
+    id: 'm',
+    name: 'm',
+    remote: false,
+    sizeBytes: 4.9e9,
+    parameters: 8.03e9,
+    quantisation: undefined,
+    architecture: 'llama',
+    maxContextLength: 8192,
+    abilities: { vision: false, tools: false, reasoning: false },
+    path: undefined,
+    instances: [],
+  }
+
+  it('with one type of cache says nothing of another', async () => {
+    const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'mai-learned-'))
+    onTestFinished(() => fs.rm(folder, { recursive: true, force: true }))
+    await using kernel = createKernel({ plugins: [store({ file: path.join(folder, 'mai.db') })], lists: CHAT_LISTS, hooks: CHAT_HOOKS })
+    await kernel.start()
+    const ctx = kernel.context
+    const kept = ctx.use('store')
+    await kept.learn(model.key, { 'memoryBytes@4096': 6e9, 'memoryBytes@4096/q8_0': 5.5e9 })
+    const known = async (hold: HoldSettings): Promise<string[]> => {
+      const observed = new ObservedMemory({ ctx, store: kept, find: () => model, holdOf: () => hold })
+      await observed.remember([model])
+      return [...observed.estimates.keys()]
+    }
+    expect(await known({})).toEqual(['a/m@4096'])
+    expect(await known({ kvType: 'q8_0' })).toEqual(['a/m@4096'])
+    expect(await known({ kvType: 'q4_0' })).toEqual([])
   })
 })
 

@@ -23,6 +23,8 @@ export interface WorldOptions {
   readonly sizes: Readonly<Record<string, number>>
   readonly loadMs?: (id: string) => number
   readonly fate?: (id: string) => LoadFate
+  /** Whether the line to the engine breaks while it is to unload. */
+  readonly unloadFails?: () => boolean
   /** How long the memory of an unloaded model takes to come back, in ms. */
   readonly returnMs?: () => number
 }
@@ -35,6 +37,8 @@ export class World {
   /** What must never happen. */
   readonly violations: string[] = []
   readonly foreign: Map<string, Lease> = new Map()
+  /** What this process has told the others. */
+  readonly leases: Map<string, Lease> = new Map()
   /** Memory of other programs. */
   otherBytes = 0
   readonly #options: WorldOptions
@@ -64,14 +68,18 @@ export class World {
       catalogue: {
         find: (key) => this.#models.get(key),
         backendOf: () => backend,
-        invalidate: () => {},
+        invalidate: () => this.#lookAgain(),
         note: (instance, resident) => {
           const model = this.model(instance.model)
           const others = model.instances.filter((other) => other.instanceId !== instance.instanceId)
           this.#models.set(model.key, { ...model, instances: resident ? [...others, instance] : others })
         },
       },
-      store: { putLease: async () => {}, dropLease: async () => {}, leases: async () => [...this.foreign.values()] },
+      store: {
+        putLease: async (lease) => void this.leases.set(lease.instanceId, lease),
+        dropLease: async (instanceId) => void this.leases.delete(instanceId),
+        leases: async () => [...this.leases.values(), ...this.foreign.values()],
+      },
       emit: () => {},
       resources: () => this.sample(),
       needBytes: ({ sizeBytes = 0 }) => sizeBytes,
@@ -141,6 +149,14 @@ export class World {
     return [...this.#loaded.values()].find(({ model }) => model === `test/${id}`)
   }
 
+  /** What is really in memory is listed. */
+  #lookAgain(): void {
+    for (const model of this.#models.values()) {
+      const instances = [...this.#loaded.values()].filter((instance) => instance.model === model.key)
+      this.#models.set(model.key, { ...model, instances })
+    }
+  }
+
   async #load(model: ModelInfo, onProgress: (fraction: number) => void, signal: AbortSignal): Promise<LoadedInstance> {
     const { id, sizeBytes = 0 } = model
     this.loads.push(id)
@@ -170,6 +186,7 @@ export class World {
     if ((this.#generating.get(instanceId) ?? 0) > 0) this.violations.push(`${instanceId} was unloaded under an answer`)
     if (this.foreign.has(instanceId) && !this.#asked.has(instanceId))
       this.violations.push(`${instanceId} was unloaded under another process`)
+    if (this.#options.unloadFails?.()) throw backendError('MAI_BACKEND_LOST', 'the line broke')
     if (!this.#loaded.delete(instanceId)) return
     const { sizeBytes = 0 } = this.model(model)
     this.evictions.push(model.slice('test/'.length))

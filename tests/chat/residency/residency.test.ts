@@ -10,6 +10,7 @@ import { switching } from '../../../src/plugins/switching/index.ts'
 import { resourceTrace } from '../../../src/testing/resource-trace.ts'
 import { type ScriptedBackend, type ScriptedModel, scriptedBackend } from '../../../src/testing/scripted-backend.ts'
 import { startChild } from '../../plugins/store/harness.ts'
+import { GB, World } from './residency-world.ts'
 
 /** Who is in memory, seen through a whole Mai. */
 async function world(models: ScriptedModel[], file?: string): Promise<{ mai: Mai; backend: ScriptedBackend; file: string }> {
@@ -100,5 +101,41 @@ describe('models in memory', () => {
       ['scripted/b', undefined],
     ])
     expect(backend.calls.loads).toEqual(['a', 'a', 'a', 'a', 'b'])
+  })
+
+  it('are seen to whenever somebody asks, also in the very moment in which the work before ends', async () => {
+    const served: number[] = []
+    const delays = Array.from({ length: 15 }, (_, steps) => steps)
+    for (const steps of delays) {
+      const { residency } = new World({ totalBytes: 10 * GB, sizes: { a: GB } })
+      void residency.tidy(undefined, 'first').then(async () => {
+        for (let step = 0; step < steps; step++) await undefined
+        await residency.tidy(undefined, 'second')
+        served.push(steps)
+      })
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(served).toEqual(delays)
+  })
+
+  it('stay ours where an unload fails, and no lease keeps other processes from them', async () => {
+    let broken = true
+    const world = new World({ totalBytes: 10 * GB, sizes: { a: GB }, unloadFails: () => broken })
+    const answer = async (): Promise<void> => {
+      const answering = world.answer('a', 0)
+      await world.clock.run(60_000)
+      await answering
+    }
+    await answer()
+    const instance = world.instanceOf('a')!
+    await expect(world.residency.unload(instance, 'asked')).rejects.toMatchObject({ code: 'MAI_BACKEND_LOST' })
+    expect([...world.leases.keys()]).toEqual([])
+    // The engine lists it still.
+    await answer()
+    expect(world.loads).toEqual(['a'])
+    expect([...world.residency.unloadable()]).toEqual([instance.instanceId])
+    broken = false
+    await world.residency.tidy(undefined, 'not needed')
+    expect([world.loaded, [...world.leases.keys()]]).toEqual([[], []])
   })
 })

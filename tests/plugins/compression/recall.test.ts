@@ -36,6 +36,17 @@ describe('a fact told two hundred messages ago', () => {
   })
 })
 
+it('finds what a long question in signs asks about at its very end', async () => {
+  const small = Array.from(
+    { length: 60 },
+    (_, index): Said => [index % 2 ? 'assistant' : 'user', `今天天气很好，我们去公园散步吧。${index}`],
+  )
+  const sessionId = await talks.session([...small.slice(0, 4), '张仲景诊所的电话是八八六六。', ...small.slice(4)])
+  const asked = '请帮忙再回忆回忆上个月咱俩在那家咖啡馆聊天时提到过的那位大夫张仲景的电话'
+  const { passages } = await talks.store.recall({ sessionId, words: [asked], before: Number.MAX_SAFE_INTEGER, limit: 48, around: 0 })
+  expect(passages.flat().map(promptText).join()).toContain('八八六六')
+})
+
 describe('what the user asked for to hold', () => {
   const kept = async (said: readonly Said[]): Promise<string> => {
     const id = await talks.session([...said, ...smallTalk(60)])

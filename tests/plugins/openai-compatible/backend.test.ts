@@ -104,6 +104,18 @@ describe('an answer', () => {
     })
   })
 
+  it('is not whole where the server ends it at a limit of its own', async () => {
+    const capped = http.createServer((_, response) => {
+      const choices = [{ index: 0, message: { role: 'assistant', content: 'and then the sen' }, finish_reason: 'length' }]
+      const usage = { prompt_tokens: 3, completion_tokens: 4 }
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ choices, usage }))
+    })
+    const from = backend({ endpoints: [{ baseUrl: await listening(capped), models: ['any'] }] })
+    const model = await only(from)
+    expect((await say(from, model)).result.finish).toBe('context-full')
+    expect((await say(from, model, { sampling: { maxTokens: 4 } })).result.finish).toBe('length')
+  })
+
   it('works with a server that refuses the fields it does not know, and asks for them once', async () => {
     const standIn = await server({ refusedFields: ['stream_options', 'seed'] })
     const { baseUrl } = standIn
@@ -291,6 +303,23 @@ describe('models', () => {
       ['small', true, true],
       ['far', true, true],
     ])
+  })
+})
+
+describe('a model that this machine has served', () => {
+  it('never moves to another machine without permission when the endpoint here goes away', async () => {
+    const [near, far] = [await server(), await server()]
+    // The same socket under an address that is not this machine's own: it counts as remote, and would answer.
+    const elsewhere = far.baseUrl.replace('127.0.0.1', '0.0.0.0')
+    const from = backend({ endpoints: [{ baseUrl: near.baseUrl }, { baseUrl: elsewhere }], restMs: 1 })
+    const model = await only(from)
+    expect(model.remote).toBe(false)
+    await near.close()
+    expect(await from.list(signal)).toEqual([])
+    await expect(say(from, model)).rejects.toMatchObject({ code: 'MAI_MODEL_NOT_FOUND' })
+    expect(far.answers).toEqual([])
+    const allowed = backend({ endpoints: [{ baseUrl: elsewhere, allowRemote: true }] })
+    expect((await say(allowed, await only(allowed))).text).toBe(TEXT)
   })
 })
 

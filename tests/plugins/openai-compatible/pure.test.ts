@@ -129,6 +129,14 @@ describe('what servers refuse', () => {
     fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 500 }), (text) => !control(plain(text))))
   })
 
+  it('shows no part of a key, wherever a long message is cut', () => {
+    const key = 'sk-abcdefghijklmnopqrstuvwxyz0123456789'
+    for (let before = 150; before < 600; before++) {
+      const body = JSON.stringify({ error: { message: `${'x'.repeat(before)} ${key} is no key` } })
+      expect(refusalError('here', readRefusal(401, {}, body, NOW), [key]).message).not.toContain('sk-')
+    }
+  })
+
   it.each([
     ['ECONNREFUSED', 'MAI_BACKEND_UNREACHABLE'],
     ['UND_ERR_CONNECT_TIMEOUT', 'MAI_BACKEND_UNREACHABLE'],
