@@ -40,7 +40,7 @@ export abstract class MaiCommand extends Command {
   /** Says what went wrong: one JSON value where that was asked for, else words on standard error. */
   protected fail(error: unknown): void {
     if (this.json) this.print({ error: errorJson(error) })
-    else this.context.stderr.write(errorText(error))
+    else this.context.stderr.write(errorText(error, this.context.stderr))
   }
 
   /** One JSON value on standard output. */

@@ -67,7 +67,7 @@ class ContributedCommand extends MaiCommand {
     try {
       return await command.run(this.#args, { mai, stdout, stderr })
     } catch (error) {
-      stderr.write(errorText(error))
+      stderr.write(errorText(error, stderr))
       return exitCodeOf(error)
     }
   }
@@ -86,7 +86,7 @@ export async function runContributed(args: readonly string[], context: BaseConte
   } catch (error) {
     // A configuration that does not load has no commands; `mai config validate` says why.
     if (!command.found) return []
-    context.stderr.write(errorText(error))
+    context.stderr.write(errorText(error, context.stderr))
     return exitCodeOf(error)
   }
 }

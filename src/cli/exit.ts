@@ -5,6 +5,11 @@
  */
 import { isMaiError, toErrorFact } from '../core/errors.ts'
 import { neutralise } from './neutralise.ts'
+import { columnsOf, isTerminal, type Screen } from './terminal/colour.ts'
+import { wrapped } from './terminal/width.ts'
+
+/** As wide as `mai: `. */
+const INDENT = '     '
 
 /** 0 answered, 1 failed, 2 usage, 69 nothing can serve, 78 configuration, 130 interrupted. */
 export function exitCodeOf(error: unknown): number {
@@ -22,8 +27,11 @@ export function errorJson(error: unknown): { code: string; message: string; cure
   return { code: 'MAI_INTERNAL', message: fact.message, cure: undefined }
 }
 
-/** What happened, and on the next line the cure. */
-export function errorText(error: unknown): string {
+/** What happened, and on the next line the cure; broken between words where a person reads it. */
+export function errorText(error: unknown, screen: Screen): string {
   const { message, cure } = errorJson(error)
-  return `mai: ${neutralise(message)}\n${cure ? `     ${neutralise(cure)}\n` : ''}`
+  const columns = isTerminal(screen) ? columnsOf(screen) - INDENT.length : Number.POSITIVE_INFINITY
+  const lines = [message, cure ?? ''].flatMap((text) => (text ? text.split('\n') : []))
+  const shown = lines.flatMap((line) => wrapped(neutralise(line), columns))
+  return `mai: ${shown.join(`\n${INDENT}`)}\n`
 }

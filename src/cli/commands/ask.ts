@@ -88,7 +88,7 @@ export class AskCommand extends TalkCommand {
     const result = { error: errorJson(error), ...stream.report() }
     if (this.json) this.print(result)
     else if (this.streamJson) this.#line({ type: 'done', ...result })
-    else this.context.stderr.write(errorText(error))
+    else this.context.stderr.write(errorText(error, this.context.stderr))
     return exitCodeOf(error)
   }
 

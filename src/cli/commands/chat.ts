@@ -48,7 +48,7 @@ export class ChatCommand extends TalkCommand {
           hint: (text) =>
             void (this.quiet || !input.interactive || this.context.stderr.write(dimmed(text, this.escapes(this.context.stderr)))),
           fail: (error) => {
-            this.context.stderr.write(errorText(error))
+            this.context.stderr.write(errorText(error, this.context.stderr))
             return exitCodeOf(error)
           },
           timing: (reply) => this.sayTiming(reply),

@@ -1,15 +1,16 @@
 /**
  * An answer on its way to standard output.
  *
- * A pipe gets the text as it is. A terminal gets it neutralised, and where escape sequences are allowed its Markdown
- * styled and its reasoning dimmed. Nothing that is out is taken back.
+ * A pipe gets the text as it is. A terminal gets it neutralised, broken between words, and where escape sequences are
+ * allowed its Markdown styled and its reasoning dimmed. Nothing that is out is taken back.
  *
  * @module
  */
 import type { ReplyPiece } from '../../chat/reply.ts'
 import { neutralise } from '../neutralise.ts'
-import { dimmed } from './colour.ts'
+import { columnsOf, dimmed } from './colour.ts'
 import { MarkdownStyler } from './markdown.ts'
+import { WordWrap } from './word-wrap.ts'
 
 /** Where an answer goes, and how. */
 export interface AnswerPlace {
@@ -26,6 +27,7 @@ export interface AnswerPlace {
 export class AnswerView {
   readonly #place: AnswerPlace
   readonly #styler: MarkdownStyler | undefined
+  readonly #wrap: WordWrap | undefined
   #reasoning = false
   /** Last character of what was shown. */
   #last = '\n'
@@ -37,6 +39,7 @@ export class AnswerView {
     this.#place = place
     this.#blank = place.onTerminal
     this.#styler = place.onTerminal && place.escapes ? new MarkdownStyler() : undefined
+    this.#wrap = place.onTerminal ? new WordWrap(() => columnsOf(place.out)) : undefined
   }
 
   push({ type, text }: ReplyPiece): void {
@@ -53,6 +56,7 @@ export class AnswerView {
     this.#endReasoning()
     const rest = this.#styler?.end() ?? ''
     this.#write(rest)
+    this.#put(this.#wrap?.end() ?? '')
     if (this.#last !== '\n' || !this.#shown) this.#write('\n')
   }
 
@@ -80,6 +84,10 @@ export class AnswerView {
   }
 
   #write(text: string): void {
+    this.#put(this.#wrap ? this.#wrap.push(text) : text)
+  }
+
+  #put(text: string): void {
     if (text === '') return
     this.#shown = true
     this.#place.out.write(text)

@@ -42,7 +42,7 @@ function graphemeWidth(grapheme: string): number {
 }
 
 /** Columns of a text without line breaks. */
-function textWidth(text: string): number {
+export function textWidth(text: string): number {
   if (PLAIN.test(text)) return text.length
   let width = 0
   for (const grapheme of graphemes(text)) width += graphemeWidth(grapheme)
@@ -81,7 +81,7 @@ export function definitions(rows: readonly (readonly [name: string, meaning: str
 }
 
 /** Lines of whole words. */
-function wrapped(text: string, columns: number): string[] {
+export function wrapped(text: string, columns: number): string[] {
   const lines: string[] = []
   let line = ''
   for (const word of text.split(' ')) {
