@@ -140,7 +140,7 @@ export class Journal {
       this.#report('reading the log', error)
     }
     const { name, version } = this.#policy
-    await this.#append('run.started', { pid: process.pid, foldedThrough: through, snapshot: from, policy: name, version })
+    await this.#append('run.started', { pid: process.pid, foldedThrough: through, snapshot: from, policy: name, version, turns: true })
   }
 
   /** Writes a decision short, and the list of models before it where it needs a new one. Folded is the whole. */
