@@ -8,8 +8,8 @@
  * @module
  */
 import type { Candidate, Decision, PolicyRecords, RecordedEvent, SelectionRequest } from '../policy.ts'
-import type { Store } from '../store.ts'
 import { type PackedDecision, packDecision, unpackDecision } from './packed-decision.ts'
+import type { PolicyLog } from './patient-log.ts'
 
 /** A list that decisions point to. */
 export interface CandidateList {
@@ -107,20 +107,20 @@ function same(a: unknown, b: unknown): boolean {
 }
 
 /** The newest list of the log, if there is one. */
-export async function newestList(store: Store): Promise<CandidateList | undefined> {
-  const [event] = await store.records({ type: 'candidates.listed', newest: true, limit: 1 })
+export async function newestList(log: Pick<PolicyLog, 'records'>): Promise<CandidateList | undefined> {
+  const [event] = await log.records({ type: 'candidates.listed', newest: true, limit: 1 })
   return event?.type === 'candidates.listed' ? { seq: event.seq, time: event.time, candidates: event.payload.candidates } : undefined
 }
 
 /** Reads records back as they were before they were written short. */
 export class RecordReader {
-  readonly #store: Store
+  readonly #log: Pick<PolicyLog, 'records'>
   readonly #lists: Map<number, readonly Candidate[]> = new Map()
   /** What was last given out; the same for many decisions in a row, until something else is loaded. */
   #last: { readonly packed: string; readonly candidates: readonly Candidate[] } | undefined
 
-  constructor(store: Store) {
-    this.#store = store
+  constructor(log: Pick<PolicyLog, 'records'>) {
+    this.#log = log
   }
 
   /** Whole records, in the order given. A decision whose models are no longer in the log has none. */
@@ -146,7 +146,7 @@ export class RecordReader {
   async #list(seq: number): Promise<readonly Candidate[]> {
     const known = this.#lists.get(seq)
     if (known) return known
-    const [event] = await this.#store.records({ after: seq - 1, through: seq, limit: 1 })
+    const [event] = await this.#log.records({ after: seq - 1, through: seq, limit: 1 })
     const candidates = event?.type === 'candidates.listed' ? event.payload.candidates : []
     this.#remember(seq, candidates)
     return candidates

@@ -8,7 +8,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MaiError, toErrorFact } from '../../core/errors.ts'
+import { toErrorFact } from '../../core/errors.ts'
 import { within } from '../../core/scope.ts'
 import type { Usage } from '../backend.ts'
 import { unlessAborted } from '../clock.ts'
@@ -122,7 +122,7 @@ export class Turn {
     const { store, ctx, now } = this.#parts
     const { parts } = this.#input
     const message = { id: randomUUID(), ...this.#ids, role: 'user' as const, parts, time: now(), complete: true }
-    const stored = await within(store.appendMessage(message), STORE_LIMIT_MS, storeSilent)
+    const stored = await within(store.appendMessage(message), STORE_LIMIT_MS, () => chatErrors.storeSilent(STORE_LIMIT_MS))
     this.#needs = await unlessAborted(needsOfTurn(store, stored, this.#input.options), signal)
     ctx.emit('message.received', { ...this.#ids, text: textOf(parts) })
     return stored
@@ -368,7 +368,7 @@ export class Turn {
     if (parts.length === 0) return
     const time = this.#parts.now()
     const message = { id: randomUUID(), ...this.#ids, role: 'assistant' as const, parts, time, complete }
-    await within(this.#parts.store.appendMessage(message, this.#answer.spans), STORE_LIMIT_MS, storeSilent)
+    await within(this.#parts.store.appendMessage(message, this.#answer.spans), STORE_LIMIT_MS, () => chatErrors.storeSilent(STORE_LIMIT_MS))
   }
 
   #allFailed(request?: SelectionRequest): Error {
@@ -387,10 +387,4 @@ export class Turn {
           )
     return chatErrors.allFailed(this.#attempts.describe(), this.#attempts.cause, cure)
   }
-}
-
-function storeSilent(): Error {
-  return new MaiError('MAI_STORE_FAILED', `The store did not take a message within ${STORE_LIMIT_MS / 1000} s.`, {
-    cure: 'Check the disk, and the store plugin in mai.config.ts.',
-  })
 }
