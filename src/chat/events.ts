@@ -13,7 +13,7 @@ import type { BackgroundModel } from './background.ts'
 import type { ComposeInput, ContextAssembler, PromptSection } from './context.ts'
 import type { CommandContribution, RouteContribution } from './extensions.ts'
 import type { ModelKey } from './model.ts'
-import type { PolicyRecords, StruggleKind, SwitchingPolicy } from './policy.ts'
+import type { OfTurn, PolicyRecords, StruggleKind, SwitchingPolicy } from './policy.ts'
 import type { ResourceSample, Resources } from './resources.ts'
 import type { Store } from './store.ts'
 import type { Watcher } from './watcher.ts'
@@ -47,7 +47,7 @@ declare module '../core/events.ts' {
     'model.selected': PolicyRecords['model.selected']
     'model.loading': { readonly model: ModelKey; readonly contextLength: number; readonly fraction: number }
     'model.loaded': PolicyRecords['model.loaded']
-    'model.load.failed': { readonly model: ModelKey; readonly error: ErrorFact }
+    'model.load.failed': OfTurn & { readonly model: ModelKey; readonly error: ErrorFact }
     'model.unloaded': PolicyRecords['model.unloaded'] & { readonly reason: string }
     'model.preloaded': { readonly model: ModelKey; readonly ms: number }
     'model.struggling': TurnIds & {
@@ -59,7 +59,6 @@ declare module '../core/events.ts' {
     }
     'model.switched': PolicyRecords['model.switched'] & {
       readonly sessionId: string | undefined
-      readonly turnId: string | undefined
       readonly atChar: number
     }
     'pin.changed': PolicyRecords['pin.changed']

@@ -149,5 +149,10 @@ export const chatErrors = {
     new MaiError('MAI_LOAD_YIELDED', `Loading ${model} in the background gave way to an answer.`, {
       cure: 'Try again when nothing is answering.',
     }),
+  storeSilent: (ms: number): MaiError =>
+    new MaiError('MAI_STORE_FAILED', `The store did not answer within ${ms / 1000} s.`, {
+      cure: 'Check the disk, and the store plugin in mai.config.ts.',
+      details: { ms },
+    }),
   closed: (): MaiError => new MaiError('MAI_CLOSED', 'Mai has shut down.', { cure: 'Make a new Mai with createMai.' }),
 }

@@ -191,7 +191,7 @@ export class ModelManager {
     if (from !== undefined && from !== instance.model) {
       const switched = { from, to: instance.model, reason: 'asked', rescue: false }
       await this.#journal.record('model.switched', switched)
-      this.#ctx.emit('model.switched', { ...switched, sessionId: undefined, turnId: undefined, atChar: 0 })
+      this.#ctx.emit('model.switched', { ...switched, sessionId: undefined, atChar: 0 })
     }
     await this.#residency.tidy(instance.model, 'switched')
     return instance

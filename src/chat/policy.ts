@@ -160,6 +160,12 @@ export interface StruggleDecision {
   readonly delayMs: number
 }
 
+/** Of what may happen in a turn. */
+export interface OfTurn {
+  /** Absent: it happened in none, or in a run whose records do not say it; see `run.started`. */
+  readonly turnId?: string | undefined
+}
+
 /** Type → payload of what is recorded. Ids and numbers only. */
 export interface PolicyRecords {
   /** A process begins; it folds records up to `foldedThrough`, then its own. */
@@ -171,6 +177,8 @@ export interface PolicyRecords {
     /** Name and version of the policy. */
     readonly policy?: string
     readonly version?: number
+    /** Records of this run say of which turn they are. Absent: no. */
+    readonly turns?: true
   }
   /** Models as they stood, written once and pointed to by the decisions that follow. */
   'candidates.listed': { readonly candidates: readonly Candidate[] }
@@ -178,13 +186,18 @@ export interface PolicyRecords {
   'resources.pressured': { readonly level: PressureLevel; readonly availableBytes: number; readonly totalBytes: number }
   'resources.recovered': { readonly availableBytes: number; readonly totalBytes: number }
   'model.selected': { readonly request: SelectionRequest; readonly decision: Decision }
-  'model.loaded': { readonly model: ModelKey; readonly contextLength: number; readonly ms: number }
-  'model.load.failed': { readonly model: ModelKey; readonly code: string; readonly memory: boolean }
+  'model.loaded': OfTurn & { readonly model: ModelKey; readonly contextLength: number; readonly ms: number }
+  'model.load.failed': OfTurn & { readonly model: ModelKey; readonly code: string; readonly memory: boolean }
   'model.unloaded': { readonly model: ModelKey }
-  'model.switched': { readonly from: ModelKey; readonly to: ModelKey; readonly reason: string; readonly rescue: boolean }
+  'model.switched': OfTurn & { readonly from: ModelKey; readonly to: ModelKey; readonly reason: string; readonly rescue: boolean }
   'struggle.decided': { readonly request: StruggleRequest; readonly decision: StruggleDecision }
-  'generation.finished': { readonly model: ModelKey; readonly ms: number; readonly firstTokenMs: number; readonly completionTokens: number }
-  'generation.failed': { readonly model: ModelKey; readonly kind: StruggleKind; readonly code: string }
+  'generation.finished': OfTurn & {
+    readonly model: ModelKey
+    readonly ms: number
+    readonly firstTokenMs: number
+    readonly completionTokens: number
+  }
+  'generation.failed': OfTurn & { readonly model: ModelKey; readonly kind: StruggleKind; readonly code: string }
 }
 
 /** The name of a record. */

@@ -24,6 +24,12 @@ export const configErrors = {
       cure: 'Correct these entries; `mai init` writes a commented example.',
       details: { file, issues },
     }),
+  policyMissing: (file: string): MaiError =>
+    new MaiError('MAI_CONFIG_MISSING', `There is no policy file ${file}.`, { cure: 'Correct --policy.' }),
+  noPolicy: (file: string): MaiError =>
+    new MaiError('MAI_CONFIG_INVALID', `${file} exports neither a switching policy nor a plugin that provides one.`, {
+      cure: 'Export an object with name, version, initial, reduce, select and onStruggle; see docs/simulate.md.',
+    }),
   noExport: (file: string): MaiError =>
     new MaiError('MAI_CONFIG_INVALID', `${file} exports no configuration.`, { cure: 'End it with `export default defineConfig({ … })`.' }),
   unknownDisable: (name: string, names: readonly string[]): MaiError =>

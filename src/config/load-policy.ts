@@ -11,10 +11,10 @@ import { isPlugin, type Plugin } from '../core/plugin.ts'
 import { configErrors } from './errors.ts'
 import { importTrusted } from './load.ts'
 
-/** @throws MaiError `MAI_CONFIG_MISSING`, `MAI_CONFIG_*` as for a configuration, `MAI_CONFIG_INVALID` where no policy is exported */
+/** @throws MaiError `MAI_CONFIG_MISSING`, `MAI_CONFIG_*` as for a configuration, `MAI_CONFIG_INVALID` where none is exported */
 export async function loadPolicy(file: string, cwd: string = process.cwd()): Promise<SwitchingPolicy> {
   const found = path.resolve(cwd, file)
-  if (!existsSync(found)) throw configErrors.missing(found)
+  if (!existsSync(found)) throw configErrors.policyMissing(found)
   const module = await importTrusted(found, false)
   const exported = typeof module === 'object' && module !== null ? Object.values(module).flatMap(withMembers) : []
   for (const value of exported) if (isPolicy(value)) return value
@@ -22,7 +22,7 @@ export async function loadPolicy(file: string, cwd: string = process.cwd()): Pro
     const plugin = asPlugin(value)
     if (plugin) return policyOf(plugin)
   }
-  throw configErrors.invalid(found, ['it exports neither a switching policy nor a plugin that provides one'])
+  throw configErrors.noPolicy(found)
 }
 
 /** The value, and one level of what it holds: jiti gives a default export that is an object as it is. */

@@ -53,9 +53,13 @@ const QKV_BIAS = /^(qwen2|gpt-oss)$/
 
 /**
  * Writes the header of a model of that shape: metadata and tensors of 8-bit weights, but no data and no vocabulary's words.
- * @param options `tokens`: with so many made-up words
+ * @param options `tokens`: with so many made-up words; `parts`: in so many files, `file` being the beginning of their names
  */
-export async function writeShape(file: string, shape: GgufShape, options: { readonly tokens?: number } = {}): Promise<void> {
+export async function writeShape(
+  file: string,
+  shape: GgufShape,
+  options: { readonly tokens?: number; readonly parts?: number } = {},
+): Promise<void> {
   const words = Array.from({ length: options.tokens ?? 0 }, (_, token) => `token ${token} of a long list`)
   const vocabulary: Record<string, GgufValue> =
     words.length > 0
@@ -66,7 +70,16 @@ export async function writeShape(file: string, shape: GgufShape, options: { read
           'tokenizer.ggml.merges': { strings: words.map((word) => `${word} ${word}`) },
         }
       : { 'tokenizer.ggml.model': { string: 'no_vocab' } }
-  await writeGguf(file, { ...metadataOf(shape), ...vocabulary }, tensorsOf(shape), { headerOnly: true })
+  const [metadata, tensors, parts] = [{ ...metadataOf(shape), ...vocabulary }, tensorsOf(shape), options.parts ?? 1]
+  if (parts === 1) return void (await writeGguf(file, metadata, tensors, { headerOnly: true }))
+  const size = Math.ceil(tensors.length / parts)
+  const five = (number: number): string => String(number).padStart(5, '0')
+  for (let part = 0; part < parts; part++) {
+    const split = { 'split.no': { u32: part }, 'split.count': { u32: parts }, 'split.tensors.count': { u32: tensors.length } }
+    const own = tensors.slice(part * size, (part + 1) * size)
+    const name = `${file}-${five(part + 1)}-of-${five(parts)}.gguf`
+    await writeGguf(name, part === 0 ? { ...metadata, ...split } : split, own, { headerOnly: true })
+  }
 }
 
 function metadataOf(shape: GgufShape): Record<string, GgufValue> {

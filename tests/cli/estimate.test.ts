@@ -45,6 +45,23 @@ describe('mai models estimate FILE', () => {
     expect(await total('--gpu-layers', '20')).toBeGreaterThan(plain)
   })
 
+  it('reckons with all files of a split model, whichever is named', async () => {
+    const read = async (file: string): Promise<{ readonly code: number | null; readonly value: Record<string, unknown> }> => {
+      const { code, out } = await desk.mai(['models', 'estimate', file, '--json'])
+      return { code, value: JSON.parse(out) }
+    }
+    await writeShape(path.join(desk.folder, 'split'), SHAPE, { parts: 3 })
+    const whole = await read('header.gguf')
+    expect(await read('split-00001-of-00003.gguf')).toEqual(whole)
+    expect(await read('split-00003-of-00003.gguf')).toEqual(whole)
+    await fs.rename(path.join(desk.folder, 'split-00003-of-00003.gguf'), path.join(desk.folder, 'third.gguf'))
+    expect(await read('split-00001-of-00003.gguf')).toMatchObject({
+      code: 1,
+      value: { error: { code: 'MAI_MODEL_FILE_UNREADABLE', message: expect.stringContaining('split-00003-of-00003.gguf') } },
+    })
+    expect(await read('third.gguf')).toMatchObject({ code: 1, value: { error: { code: 'MAI_MODEL_FILE' } } })
+  })
+
   it('says in one error what is wrong with a file, and how to write an option', async () => {
     await fs.writeFile(path.join(desk.folder, 'short.gguf'), (await fs.readFile(path.join(desk.folder, 'header.gguf'))).subarray(0, 2000))
     await fs.writeFile(path.join(desk.folder, 'text.gguf'), 'no model')

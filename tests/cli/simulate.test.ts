@@ -79,13 +79,18 @@ export default mine
 
   it('ends with 2 and a cure for what it cannot play, and with 78 for a file without a policy', async () => {
     await fs.writeFile(path.join(desk.folder, 'empty.ts'), 'export const nothing = 1\n')
+    const throwing = "select: () => { throw new Error('oh no') }, onStruggle: () => ({ action: 'fail', reason: 'x', delayMs: 0 })"
+    const body = `export default { name: 'broken', version: 1, initial: () => null, reduce: () => null, ${throwing} }\n`
+    await fs.writeFile(path.join(desk.folder, 'broken.ts'), body)
     const refused: readonly [args: readonly string[], code: number, said: RegExp][] = [
       [['--generator', 'stedy'], 2, /There are steady/],
       [['--generator', 'steady', '--trace', 'x'], 2, /Give one of the two/],
       [['--trace', 'nowhere.jsonl'], 2, /cannot be read/],
       [['--generator', 'steady', '--seed', 'x'], 2, /--seed wants a number/],
       [['--generator', 'steady', '--svg', 'no/such/folder.svg'], 2, /cannot be written/],
-      [['--generator', 'steady', '--policy', 'empty.ts'], 78, /empty\.ts/],
+      [['--generator', 'steady', '--policy', 'empty.ts'], 78, /empty\.ts exports neither/],
+      [['--generator', 'steady', '--policy', 'broken.ts'], 1, /The policy "broken" failed: oh no/],
+      [['--generator', 'steady', '--policy', 'absent.ts'], 78, /no policy file .*absent\.ts.*--policy/s],
     ]
     const ran = await desk.many(refused.map(([args]) => ['simulate', ...args]))
     expect(ran.map(({ code, err }) => [code, err])).toEqual(refused.map(([, code, said]) => [code, expect.stringMatching(said)]))

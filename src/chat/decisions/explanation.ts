@@ -8,7 +8,7 @@ import { toErrorFact } from '../../core/errors.ts'
 import { chatErrors } from '../failure.ts'
 import type { ModelKey } from '../model.ts'
 import { nearest } from '../nearest.ts'
-import type { Decision, RecordedEvent, SelectionRequest, StruggleDecision, StruggleRequest, SwitchingPolicy } from '../policy.ts'
+import type { Decision, OfTurn, RecordedEvent, SelectionRequest, StruggleDecision, StruggleRequest, SwitchingPolicy } from '../policy.ts'
 import type { Store } from '../store.ts'
 import { type Recorded, stateBefore } from './replay.ts'
 import { RecordReader } from './selection-record.ts'
@@ -62,10 +62,10 @@ export interface Explanation {
   readonly steps: readonly Step[]
 }
 
-/** Decisions read at once when looking for a turn. */
+/** Records read at once when looking for a turn and its end. */
 const PAGE = 200
-/** Records that one turn can have; far more than its attempts can cause. */
-const TURN_RECORDS = 500
+/** Records among which the end of a turn is looked for: its own are few, but other turns of its process may stand between them. */
+const TURN_RECORDS = 5000
 
 /**
  * Explains a turn.
@@ -78,11 +78,12 @@ export async function explainTurn(store: Store, policy: SwitchingPolicy, turnId:
   if (!found) return undefined
   const { first, id } = found
   const rebuilt = await stateBefore(store, policy, first)
-  const records = await turnRecords(store, first, id)
+  const told = rebuilt.run?.payload.turns === true
   let { state } = rebuilt
   const steps: Step[] = []
-  for (const event of records) {
-    const step = stepOf(event, id, policy, state)
+  for (const event of await turnRecords(store, first, id, told)) {
+    const turn = turnOf(event) ?? (told ? undefined : id)
+    const step = turn === id ? stepOf(event, policy, state) : undefined
     if (step) steps.push(step)
     state = policy.reduce(state, event)
   }
@@ -106,60 +107,77 @@ async function findTurn(
 ): Promise<{ readonly first: Recorded<'model.selected'>; readonly id: string } | undefined> {
   const ids = new Set<string>()
   const firsts = new Map<string, Recorded<'model.selected'>>()
+  let sought = wanted
   for (let through: number | undefined; ; ) {
     const page = await store.records({ type: 'model.selected', newest: true, limit: PAGE, ...(through === undefined ? {} : { through }) })
     for (const event of page) {
       const id = event.type === 'model.selected' ? event.payload.request.turnId : undefined
       if (id === undefined || event.type !== 'model.selected') continue
       ids.add(id)
-      if (wanted === undefined ? ids.size === 1 : id.startsWith(wanted)) firsts.set(id, event)
+      sought ??= id
+      if (id.startsWith(sought)) firsts.set(id, event)
     }
     const last = page.at(-1)
-    // An id that is given in full, or the last turn, is complete once another turn follows.
-    const complete = wanted === undefined ? ids.size > 1 : firsts.has(wanted) && [...ids].at(-1) !== wanted
+    // An id that is given in full, or that of the last turn, has no more before the decision that it began with.
+    const complete = sought !== undefined && firsts.get(sought)?.payload.request.purpose === 'turn'
     if (!last || page.length < PAGE || complete) break
     through = last.seq - 1
   }
-  if (wanted === undefined && ids.size === 0) return undefined
-  const exact = wanted === undefined ? undefined : firsts.get(wanted)
+  if (sought === undefined) return undefined
+  const exact = firsts.get(sought)
   const [only] = exact ? [exact] : [...firsts.values()]
   if (!only || (!exact && firsts.size > 1)) {
-    throw chatErrors.unknownTurn(wanted ?? '', firsts.size > 1 ? [...firsts.keys()].slice(0, 3) : nearest(wanted ?? '', [...ids]))
+    throw chatErrors.unknownTurn(sought, firsts.size > 1 ? [...firsts.keys()].slice(0, 3) : nearest(sought, [...ids]))
   }
   return { first: only, id: only.payload.request.turnId ?? '' }
 }
 
-/** What its run wrote from a turn's first decision on, until another turn's. */
-async function turnRecords(store: Store, first: Recorded<'model.selected'>, id: string): Promise<RecordedEvent[]> {
+/**
+ * What its run wrote from a turn's first decision on, until the turn's end or, where records do not say of which turn
+ * they are, until another one's first decision.
+ */
+async function turnRecords(store: Store, first: Recorded<'model.selected'>, id: string, told: boolean): Promise<RecordedEvent[]> {
   const { run, seq } = first
-  const after = await new RecordReader(store).whole(await store.records({ run, after: seq - 1, limit: TURN_RECORDS }))
-  const next = after.findIndex(
-    ({ type, payload }) => type === 'model.selected' && payload.request.purpose === 'turn' && payload.request.turnId !== id,
-  )
-  return next < 0 ? after : after.slice(0, next)
+  const reader = new RecordReader(store)
+  const records: RecordedEvent[] = []
+  while (records.length < TURN_RECORDS) {
+    const page = await reader.whole(await store.records({ run, after: records.at(-1)?.seq ?? seq - 1, limit: PAGE }))
+    const end = page.findIndex(({ type, payload }) =>
+      told
+        ? type === 'generation.finished' && payload.turnId === id
+        : type === 'model.selected' && payload.request.purpose === 'turn' && payload.request.turnId !== id,
+    )
+    records.push(...(end < 0 ? page : page.slice(0, told ? end + 1 : end)))
+    if (end >= 0 || page.length < PAGE) break
+  }
+  return records
 }
 
-function stepOf(event: RecordedEvent, turnId: string, policy: SwitchingPolicy, state: unknown): Step | undefined {
+/** The turn of which a record says that it is. */
+function turnOf({ payload }: RecordedEvent): string | undefined {
+  if ('turnId' in payload) return payload.turnId
+  return 'request' in payload ? payload.request.turnId : undefined
+}
+
+function stepOf(event: RecordedEvent, policy: SwitchingPolicy, state: unknown): Step | undefined {
   const { seq, time } = event
   switch (event.type) {
     case 'model.selected': {
       const { request, decision } = event.payload
-      if (request.turnId !== turnId) return undefined
       return { type: 'decision', seq, time, request, decision, replay: replayed(decision, () => policy.select(state, request)) }
     }
     case 'struggle.decided': {
       const { request, decision } = event.payload
-      if (request.turnId !== turnId) return undefined
       return { type: 'struggle', seq, time, request, decision, replay: replayed(decision, () => policy.onStruggle(state, request)) }
     }
     case 'model.loaded':
-      return { type: 'loaded', time, ...event.payload }
+      return { type: 'loaded', time, ...factsOf(event.payload) }
     case 'model.load.failed':
-      return { type: 'load-failed', time, ...event.payload }
+      return { type: 'load-failed', time, ...factsOf(event.payload) }
     case 'model.switched':
-      return { type: 'switched', time, ...event.payload }
+      return { type: 'switched', time, ...factsOf(event.payload) }
     case 'generation.failed':
-      return { type: 'failed', time, ...event.payload }
+      return { type: 'failed', time, ...factsOf(event.payload) }
     case 'generation.finished': {
       const { model, ms, completionTokens } = event.payload
       return { type: 'finished', time, model, ms, completionTokens }
@@ -167,6 +185,11 @@ function stepOf(event: RecordedEvent, turnId: string, policy: SwitchingPolicy, s
     default:
       return undefined
   }
+}
+
+/** Steps stand under their turn. */
+function factsOf<P extends OfTurn>({ turnId: _, ...facts }: P): Omit<P, 'turnId'> {
+  return facts
 }
 
 function replayed<D>(recorded: D, ask: () => D): Replay<D> {

@@ -18,7 +18,7 @@ import type {
   StruggleRequest,
   SwitchingPolicy,
 } from '../policy.ts'
-import type { Store } from '../store.ts'
+import { type PolicyLog, patientLog } from './patient-log.ts'
 import { type CandidateList, newestList, packSelection, RecordReader } from './selection-record.ts'
 
 /** Records between two snapshots of the state: a start reads as many at most, at some 20 µs each. */
@@ -30,7 +30,7 @@ const PAGE = 1000
 export class Journal {
   readonly #ctx: PluginContext
   readonly #policy: SwitchingPolicy
-  readonly #store: Store
+  readonly #log: PolicyLog
   readonly #run: string
   readonly #now: () => number
   #state: unknown
@@ -41,10 +41,10 @@ export class Journal {
   #list: CandidateList | undefined | false = false
 
   /** @param run id of this process in the log */
-  constructor(ctx: PluginContext, policy: SwitchingPolicy, store: Store, run: string, now: () => number) {
+  constructor(ctx: PluginContext, policy: SwitchingPolicy, store: PolicyLog, run: string, now: () => number) {
     this.#ctx = ctx
     this.#policy = policy
-    this.#store = store
+    this.#log = patientLog(store)
     this.#run = run
     this.#now = now
   }
@@ -121,15 +121,15 @@ export class Journal {
     let through = 0
     let from = 0
     try {
-      const snapshot = await this.#store.latestSnapshot(this.#policy.name, this.#policy.version)
+      const snapshot = await this.#log.latestSnapshot(this.#policy.name, this.#policy.version)
       if (snapshot) {
         this.#state = snapshot.state
         through = snapshot.seq
         from = snapshot.seq
       }
-      const reader = new RecordReader(this.#store)
+      const reader = new RecordReader(this.#log)
       for (;;) {
-        const page = await this.#store.records({ after: through, limit: PAGE })
+        const page = await this.#log.records({ after: through, limit: PAGE })
         for (const event of await reader.whole(page)) this.#fold(event)
         this.#sinceSnapshot += page.length
         const last = page.at(-1)
@@ -138,14 +138,16 @@ export class Journal {
       }
     } catch (error) {
       this.#report('reading the log', error)
+      // A state that lacks what the log holds is no beginning for others.
+      this.#sinceSnapshot = Number.NEGATIVE_INFINITY
     }
     const { name, version } = this.#policy
-    await this.#append('run.started', { pid: process.pid, foldedThrough: through, snapshot: from, policy: name, version })
+    await this.#append('run.started', { pid: process.pid, foldedThrough: through, snapshot: from, policy: name, version, turns: true })
   }
 
   /** Writes a decision short, and the list of models before it where it needs a new one. Folded is the whole. */
   async #appendSelection(selection: PolicyRecords['model.selected']): Promise<void> {
-    if (this.#list === false) this.#list = await newestList(this.#store).catch(() => undefined)
+    if (this.#list === false) this.#list = await newestList(this.#log).catch(() => undefined)
     let packed = packSelection(selection, this.#list)
     if (!packed && selection.request.candidates.length > 0) {
       const { candidates } = selection.request
@@ -162,7 +164,7 @@ export class Journal {
     let seq = 0
     try {
       // `RecordReader` gives back what the type says.
-      seq = await this.#store.appendRecord({ run: this.#run, time, type, payload: (short ?? payload) as PolicyRecords[T] })
+      seq = await this.#log.appendRecord({ run: this.#run, time, type, payload: (short ?? payload) as PolicyRecords[T] })
     } catch (error) {
       this.#report(`recording ${type}`, error)
     }
@@ -173,7 +175,7 @@ export class Journal {
     if (++this.#sinceSnapshot < SNAPSHOT_EVERY || seq === 0) return { seq, time }
     this.#sinceSnapshot = 0
     const { name, version } = this.#policy
-    await this.#store
+    await this.#log
       .saveSnapshot({ seq, policy: name, version, state: this.#state })
       .catch((error: unknown) => this.#report('saving a snapshot', error))
     return { seq, time }

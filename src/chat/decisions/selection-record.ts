@@ -7,8 +7,9 @@
  *
  * @module
  */
-import type { Candidate, Decision, PolicyRecords, RecordedEvent, ScoredCandidate, SelectionRequest } from '../policy.ts'
-import type { Store } from '../store.ts'
+import type { Candidate, Decision, PolicyRecords, RecordedEvent, SelectionRequest } from '../policy.ts'
+import { type PackedDecision, packDecision, unpackDecision } from './packed-decision.ts'
+import type { PolicyLog } from './patient-log.ts'
 
 /** A list that decisions point to. */
 export interface CandidateList {
@@ -27,19 +28,11 @@ interface PackedCandidates {
   readonly changed: Readonly<Record<number, Readonly<Record<string, unknown>>>>
 }
 
-/** Fallbacks are all others that were not left out, the best first. */
-const BY_SCORE = 'by-score'
-
-/** A decision as the store keeps it. Fallbacks, scores and rules go by position in the list. */
+/** A question and its answer as the store keeps them. */
 export interface PackedSelection {
   readonly request: Omit<SelectionRequest, 'candidates'> & { readonly candidates: PackedCandidates }
   /** Whole where a policy's rows are of an order of its own. */
   readonly decision: PackedDecision | Decision
-}
-
-type PackedDecision = Omit<Decision, 'candidates' | 'fallbacks'> & {
-  readonly fallbacks: readonly number[] | typeof BY_SCORE
-  readonly candidates: { readonly scores: readonly number[]; readonly excluded: Readonly<Record<string, readonly number[]>> }
 }
 
 /** Old records go after 30 days; a list is written anew after one, in ms, so that it outlives what points to it by far most of the time. */
@@ -74,33 +67,6 @@ export function packSelection(
   }
 }
 
-/** @returns undefined where a policy named models that it was not asked about, or rows in an order of its own */
-function packDecision({ fallbacks, candidates: rows, ...rest }: Decision, candidates: readonly Candidate[]): PackedDecision | undefined {
-  if (rows.length !== candidates.length) return undefined
-  const places = new Map(candidates.map(({ model }, index) => [model, index]))
-  const excluded: Record<string, number[]> = {}
-  const scores: number[] = []
-  for (const [index, row] of rows.entries()) {
-    if (row.model !== candidates[index]?.model) return undefined
-    scores.push(row.score)
-    if (row.excluded === undefined) continue
-    excluded[row.excluded] ??= []
-    excluded[row.excluded]?.push(index)
-  }
-  const order = fallbacks.map((model) => places.get(model))
-  if (order.includes(undefined)) return undefined
-  const usual = byScore(rows, rest.model)
-  const short = usual.length === fallbacks.length && usual.every((model, index) => model === fallbacks[index])
-  return { ...rest, fallbacks: short ? BY_SCORE : order.flatMap((place) => place ?? []), candidates: { scores, excluded } }
-}
-
-function byScore(rows: readonly ScoredCandidate[], chosen: string | undefined): string[] {
-  return rows
-    .filter((row) => row.excluded === undefined && row.model !== chosen)
-    .sort((a, b) => b.score - a.score || (a.model < b.model ? -1 : 1))
-    .map((row) => row.model)
-}
-
 function unpackCandidates({ reclaimableBytes, changed }: PackedCandidates, listed: readonly Candidate[]): Candidate[] {
   return listed.map((candidate, place) => {
     const difference = changed[place]
@@ -111,44 +77,11 @@ function unpackCandidates({ reclaimableBytes, changed }: PackedCandidates, liste
 }
 
 function unpackSelection({ request, decision }: PackedSelection, candidates: readonly Candidate[]): PolicyRecords['model.selected'] {
-  if (isWhole(decision)) return { request: { ...request, candidates }, decision }
-  // Hardly any reader of the log wants them, and a long log has millions.
-  const rows = once(() => rowsOf(decision.candidates, candidates))
-  const fallbacks = once(() =>
-    decision.fallbacks === BY_SCORE
-      ? byScore(rows(), decision.model)
-      : decision.fallbacks.flatMap((place) => candidates[place]?.model ?? []),
-  )
-  return {
-    request: { ...request, candidates },
-    decision: {
-      ...decision,
-      get fallbacks() {
-        return fallbacks()
-      },
-      get candidates() {
-        return rows()
-      },
-    },
-  }
+  return { request: { ...request, candidates }, decision: isWhole(decision) ? decision : unpackDecision(decision, candidates) }
 }
 
 function isWhole(decision: PackedDecision | Decision): decision is Decision {
   return Array.isArray(decision.candidates)
-}
-
-function rowsOf({ scores, excluded }: PackedDecision['candidates'], candidates: readonly Candidate[]): ScoredCandidate[] {
-  const rules = new Map(Object.entries(excluded).flatMap(([rule, places]) => places.map((place) => [place, rule] as const)))
-  return candidates.map(({ model }, index): ScoredCandidate => {
-    const score = scores[index] ?? 0
-    const rule = rules.get(index)
-    return rule === undefined ? { model, score } : { model, score, excluded: rule }
-  })
-}
-
-function once<T>(make: () => T): () => T {
-  let made: T | undefined
-  return () => (made ??= make())
 }
 
 /** Fields in which a candidate differs from the listed one with the common figure. */
@@ -174,20 +107,20 @@ function same(a: unknown, b: unknown): boolean {
 }
 
 /** The newest list of the log, if there is one. */
-export async function newestList(store: Store): Promise<CandidateList | undefined> {
-  const [event] = await store.records({ type: 'candidates.listed', newest: true, limit: 1 })
+export async function newestList(log: Pick<PolicyLog, 'records'>): Promise<CandidateList | undefined> {
+  const [event] = await log.records({ type: 'candidates.listed', newest: true, limit: 1 })
   return event?.type === 'candidates.listed' ? { seq: event.seq, time: event.time, candidates: event.payload.candidates } : undefined
 }
 
 /** Reads records back as they were before they were written short. */
 export class RecordReader {
-  readonly #store: Store
+  readonly #log: Pick<PolicyLog, 'records'>
   readonly #lists: Map<number, readonly Candidate[]> = new Map()
   /** What was last given out; the same for many decisions in a row, until something else is loaded. */
   #last: { readonly packed: string; readonly candidates: readonly Candidate[] } | undefined
 
-  constructor(store: Store) {
-    this.#store = store
+  constructor(log: Pick<PolicyLog, 'records'>) {
+    this.#log = log
   }
 
   /** Whole records, in the order given. A decision whose models are no longer in the log has none. */
@@ -213,7 +146,7 @@ export class RecordReader {
   async #list(seq: number): Promise<readonly Candidate[]> {
     const known = this.#lists.get(seq)
     if (known) return known
-    const [event] = await this.#store.records({ after: seq - 1, through: seq, limit: 1 })
+    const [event] = await this.#log.records({ after: seq - 1, through: seq, limit: 1 })
     const candidates = event?.type === 'candidates.listed' ? event.payload.candidates : []
     this.#remember(seq, candidates)
     return candidates

@@ -18,6 +18,10 @@ export const headerErrors = {
     new MaiError('MAI_MODEL_FILE', `${file} is damaged: its header speaks of ${what}.`, { cure: CURE }),
   unsupported: (file: string, why: string): MaiError =>
     new MaiError('MAI_MODEL_FILE', `${file} cannot be run: ${why}.`, { cure: 'Use another model, or another conversion of this one.' }),
+  unnamedPart: (file: string, count: number): MaiError =>
+    new MaiError('MAI_MODEL_FILE', `${file} is one of ${count} files of a model, and its name does not say which.`, {
+      cure: 'Name them as they were: NAME-00001-of-00003.gguf, say.',
+    }),
   notAFile: (file: string, what: string): MaiError =>
     new MaiError('MAI_MODEL_FILE', `${file} is ${what}, not a file.`, { cure: 'Give the path of a .gguf file.' }),
   unreadable: (file: string, cause: unknown): MaiError =>

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { readGgufHeader } from '../gguf/header.ts'
+import { readModelHeader } from '../gguf/split-header.ts'
 import type { ModelInfo } from '../model.ts'
 import { headerFacts } from './header-estimate.ts'
 import { HeaderMemory } from './model-memory.ts'
@@ -42,11 +42,8 @@ export class HeaderMemories {
     const waiting = [...paths]
     const worker = async (): Promise<void> => {
       for (let path = waiting.shift(); path !== undefined; path = waiting.shift()) {
-        // Split, damaged or of another format: the next best estimate stands in.
-        const facts = await readGgufHeader(path).then(
-          (header) => (Number(header.metadata.get('split.count') ?? 0) > 1 ? undefined : headerFacts(header)),
-          () => undefined,
-        )
+        // Damaged or of another format: the next best estimate stands in.
+        const facts = await readModelHeader(path).then(headerFacts, () => undefined)
         if (facts) this.#known.set(path, new HeaderMemory(facts))
       }
     }

@@ -6,7 +6,7 @@
 
 import { RecordReader } from '../decisions/selection-record.ts'
 import type { ModelKey } from '../model.ts'
-import type { Candidate, RecordedEvent } from '../policy.ts'
+import type { Candidate, OfTurn, RecordedEvent } from '../policy.ts'
 import type { Store } from '../store.ts'
 import type { Trace, TraceEvent, TraceMessage, TraceModel } from './trace.ts'
 
@@ -37,7 +37,8 @@ class Recording {
   readonly #seen: Map<ModelKey, Seen> = new Map()
   #totalBytes = 0
   #heldBytes = 0
-  #asked: { at: number; message: Omit<TraceMessage, 'answerTokens'> } | undefined
+  /** Messages whose answer is still to come, by turn, oldest first. */
+  readonly #asked: Map<string, Omit<TraceMessage, 'answerTokens'>> = new Map()
 
   constructor(since: number) {
     this.#since = since
@@ -58,8 +59,9 @@ class Recording {
         )
         this.#memory(at, memory.availableBytes)
         if (request.purpose !== 'turn') return
-        this.#unfinished()
-        this.#asked = { at, message: { type: 'message', at, session: request.sessionId ?? '', needs: request.needs } }
+        const session = request.sessionId ?? ''
+        for (const [turn, message] of this.#asked) if (message.session === session) this.#answered(turn, UNKNOWN_ANSWER)
+        this.#asked.set(request.turnId ?? '', { type: 'message', at, session, needs: request.needs })
         return
       }
       case 'resources.pressured':
@@ -73,18 +75,17 @@ class Recording {
         return
       }
       case 'model.load.failed':
-        if (!event.payload.memory) this.#fault(at, event.payload.model, 'load-failed')
+        if (!event.payload.memory) this.#fault(at, event.payload, 'load-failed')
         return
       case 'generation.failed':
-        this.#fault(at, event.payload.model, event.payload.kind)
+        this.#fault(at, event.payload, event.payload.kind)
         return
       case 'generation.finished': {
-        const { model, ms, firstTokenMs, completionTokens } = event.payload
+        const { turnId, model, ms, firstTokenMs, completionTokens } = event.payload
         const seen = this.#seenOf(model)
         seen.tokens += completionTokens
         seen.writingMs += Math.max(0, ms - firstTokenMs)
-        if (this.#asked) this.#events.push({ ...this.#asked.message, answerTokens: Math.max(1, completionTokens) })
-        this.#asked = undefined
+        this.#answered(this.#turn(turnId), Math.max(1, completionTokens))
         return
       }
       default:
@@ -93,7 +94,7 @@ class Recording {
   }
 
   trace(name: string): Trace | undefined {
-    this.#unfinished()
+    for (const turn of this.#asked.keys()) this.#answered(turn, UNKNOWN_ANSWER)
     const events = this.#events.sort((a, b) => a.at - b.at)
     if (!events.some(({ type }) => type === 'message')) return undefined
     return {
@@ -108,13 +109,23 @@ class Recording {
   }
 
   /** From the question on: another policy would have met it too. */
-  #fault(at: number, model: ModelKey, kind: Extract<TraceEvent, { readonly type: 'fault' }>['kind']): void {
-    this.#events.push({ type: 'fault', at: this.#asked?.at ?? at, until: at + FAULT_MS, model, kind })
+  #fault(
+    at: number,
+    { turnId, model }: OfTurn & { readonly model: ModelKey },
+    kind: Extract<TraceEvent, { readonly type: 'fault' }>['kind'],
+  ): void {
+    this.#events.push({ type: 'fault', at: this.#asked.get(this.#turn(turnId))?.at ?? at, until: at + FAULT_MS, model, kind })
   }
 
-  #unfinished(): void {
-    if (this.#asked) this.#events.push({ ...this.#asked.message, answerTokens: UNKNOWN_ANSWER })
-    this.#asked = undefined
+  /** Where a record does not say of which turn it is: the newest. */
+  #turn(turnId: string | undefined): string {
+    return turnId ?? [...this.#asked.keys()].at(-1) ?? ''
+  }
+
+  #answered(turn: string, answerTokens: number): void {
+    const message = this.#asked.get(turn)
+    if (message) this.#events.push({ ...message, answerTokens })
+    this.#asked.delete(turn)
   }
 
   #seenOf(model: ModelKey): Seen {

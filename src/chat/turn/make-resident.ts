@@ -20,6 +20,7 @@ import type { TurnParts } from './turn-parts.ts'
  */
 export async function makeResident(
   parts: TurnParts,
+  turnId: string,
   choice: Choice,
   contextTokens: number,
   attempts: Attempts,
@@ -34,7 +35,7 @@ export async function makeResident(
     try {
       const hold = await residency.acquire({ model, settings: { ...settings, contextLength }, contextTokens, signal })
       if (hold.loadMs > 0) {
-        const loaded = { model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }
+        const loaded = { turnId, model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }
         await journal.record('model.loaded', loaded)
         ctx.emit('model.loaded', loaded)
       }
@@ -46,7 +47,7 @@ export async function makeResident(
       const mayShrink = memory && !(kind === 'crashed' && attempts.shortened.has(model.key))
       const shorter = mayShrink ? shorterContext(contextLength, contextTokens) : undefined
       if (shorter === undefined) {
-        await failed(parts, choice, attempts, error, now() - began)
+        await failed(parts, turnId, choice, attempts, error, now() - began)
         return undefined
       }
       attempts.shortened.set(model.key, shorter)
@@ -57,6 +58,7 @@ export async function makeResident(
 
 async function failed(
   { catalogue, journal, ctx }: TurnParts,
+  turnId: string,
   { model, request }: Choice,
   attempts: Attempts,
   error: unknown,
@@ -74,6 +76,6 @@ async function failed(
     attempts.outOfMemory = true
     for (const other of notSmaller(request.candidates, model.key)) attempts.failed.add(other)
   }
-  await journal.record('model.load.failed', { model: model.key, code: fact.code, memory })
-  ctx.emit('model.load.failed', { model: model.key, error: fact })
+  await journal.record('model.load.failed', { turnId, model: model.key, code: fact.code, memory })
+  ctx.emit('model.load.failed', { turnId, model: model.key, error: fact })
 }

@@ -8,7 +8,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MaiError, toErrorFact } from '../../core/errors.ts'
+import { toErrorFact } from '../../core/errors.ts'
 import { within } from '../../core/scope.ts'
 import type { Usage } from '../backend.ts'
 import { unlessAborted } from '../clock.ts'
@@ -30,6 +30,7 @@ import { composePrompt } from './compose.ts'
 import { memoryCure, notSmaller, shorterContext } from './degradation.ts'
 import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
 import { makeResident } from './make-resident.ts'
+import { stateOutcome } from './outcome.ts'
 import type { TurnInput, TurnParts } from './turn-parts.ts'
 import { withoutImages } from './without-images.ts'
 
@@ -121,7 +122,7 @@ export class Turn {
     const { store, ctx, now } = this.#parts
     const { parts } = this.#input
     const message = { id: randomUUID(), ...this.#ids, role: 'user' as const, parts, time: now(), complete: true }
-    const stored = await within(store.appendMessage(message), STORE_LIMIT_MS, storeSilent)
+    const stored = await within(store.appendMessage(message), STORE_LIMIT_MS, () => chatErrors.storeSilent(STORE_LIMIT_MS))
     this.#needs = await unlessAborted(needsOfTurn(store, stored, this.#input.options), signal)
     ctx.emit('message.received', { ...this.#ids, text: textOf(parts) })
     return stored
@@ -189,7 +190,7 @@ export class Turn {
   #makeResident(choice: Choice, signal: AbortSignal): Promise<Hold | undefined> {
     this.phase = 'loading'
     this.model = choice.model.key
-    return makeResident(this.#parts, choice, this.#needs.contextTokens, this.#attempts, signal)
+    return makeResident(this.#parts, this.id, choice, this.#needs.contextTokens, this.#attempts, signal)
   }
 
   /** @returns undefined when the conversation cannot be fitted to this model, which then counts as failed */
@@ -221,7 +222,7 @@ export class Turn {
     const from = struggle?.from ?? this.#parts.current()
     this.#parts.setCurrent(model.key, decision)
     if (from === undefined || from === model.key) return
-    const switched = { from, to: model.key, reason: struggle?.kind ?? decision.reason, rescue: struggle !== undefined }
+    const switched = { turnId: this.id, from, to: model.key, reason: struggle?.kind ?? decision.reason, rescue: struggle !== undefined }
     void journal.record('model.switched', switched)
     ctx.emit('model.switched', { ...switched, ...this.#ids, atChar })
     if (prompt.totalMessages > 1) {
@@ -267,31 +268,8 @@ export class Turn {
       onWatcherBroken: (plugin, error) => ctx.emit('plugin.failed', { plugin, during: 'watching an answer', error: toErrorFact(error) }),
     })
     written()
-    await this.#state(model, prompt, loadMs, outcome)
+    await stateOutcome(this.#parts, this.#ids, { model, prompt, options, loaded: loadMs > 0 }, outcome)
     return outcome
-  }
-
-  /** Records and states how an attempt ended. */
-  async #state(
-    model: ModelInfo,
-    prompt: AssembledPrompt,
-    loadMs: number,
-    { ms, firstTokenMs, usage, finish, trouble }: GenerationOutcome,
-  ): Promise<void> {
-    const { ctx, journal, speeds } = this.#parts
-    if (trouble) {
-      const error = trouble.error ?? { code: trouble.kind, message: trouble.evidence }
-      await journal.record('generation.failed', { model: model.key, kind: trouble.kind, code: error.code })
-      ctx.emit('generation.failed', { ...this.#ids, model: model.key, kind: trouble.kind, error })
-      return
-    }
-    if (finish !== 'cancelled') {
-      // Pictures and tools count in the engine's figure and are no text: it would say nothing of the tokenizer.
-      if (isPlain(prompt, this.#input.options)) ctx.use('context').observe(model.key, prompt, usage.promptTokens)
-      void speeds.learn(model.key, { usage, firstTokenMs, ms }, loadMs > 0)
-    }
-    void journal.record('generation.finished', { model: model.key, ms, firstTokenMs, completionTokens: usage.completionTokens })
-    ctx.emit('generation.finished', { ...this.#ids, model: model.key, finish, usage, ms, firstTokenMs })
   }
 
   async #struggled({ model, request }: Choice, { instance }: Hold, trouble: Trouble, signal: AbortSignal): Promise<void> {
@@ -390,7 +368,7 @@ export class Turn {
     if (parts.length === 0) return
     const time = this.#parts.now()
     const message = { id: randomUUID(), ...this.#ids, role: 'assistant' as const, parts, time, complete }
-    await within(this.#parts.store.appendMessage(message, this.#answer.spans), STORE_LIMIT_MS, storeSilent)
+    await within(this.#parts.store.appendMessage(message, this.#answer.spans), STORE_LIMIT_MS, () => chatErrors.storeSilent(STORE_LIMIT_MS))
   }
 
   #allFailed(request?: SelectionRequest): Error {
@@ -409,14 +387,4 @@ export class Turn {
           )
     return chatErrors.allFailed(this.#attempts.describe(), this.#attempts.cause, cure)
   }
-}
-
-function storeSilent(): Error {
-  return new MaiError('MAI_STORE_FAILED', `The store did not take a message within ${STORE_LIMIT_MS / 1000} s.`, {
-    cure: 'Check the disk, and the store plugin in mai.config.ts.',
-  })
-}
-
-function isPlain({ messages }: AssembledPrompt, { tools = [] }: TurnInput['options']): boolean {
-  return tools.length === 0 && messages.every(({ parts }) => parts.every(({ type }) => type !== 'image'))
 }

@@ -1,6 +1,5 @@
 /** `mai models estimate`: what a model would take, of a backend's models or of any GGUF file. */
 import { Command, Option } from 'clipanion'
-import type { GgufHeader } from '../../chat/gguf/header.ts'
 import type { HoldSettings } from '../../chat/memory/header-estimate.ts'
 import type { KvType } from '../../chat/memory/kv-cache.ts'
 import type { MemoryEstimate } from '../../chat/model.ts'
@@ -21,7 +20,7 @@ export class ModelsEstimateCommand extends MaiCommand {
   static override usage = Command.Usage({
     description: 'Memory that loading a model would take',
     details:
-      'Of a model by its key, or of a GGUF file by its path, of which the header is enough. Says where the figure comes from: what was observed here, the backend itself, the header, a table, or the size alone.',
+      'Of a model by its key, or of a GGUF file by its path, of which the header is enough; of a split model, by any of its files. Says where the figure comes from: what was observed here, the backend itself, the header, a table, or the size alone.',
     examples: [
       ['A model', 'mai models estimate llama-3.2-1b --context 32768'],
       ['A file', 'mai models estimate ./model.gguf --context 32768 --kv-type q8_0 --json'],
@@ -52,9 +51,9 @@ export class ModelsEstimateCommand extends MaiCommand {
   async #file(
     hold: HoldSettings,
   ): Promise<{ readonly name: string; readonly contextLength: number; readonly memory: MemoryEstimate } | undefined> {
-    const [fs, { readGgufHeader }, { estimateFromHeader, headerFacts, windowOf }] = await Promise.all([
+    const [fs, { readModelHeader }, { estimateFromHeader, headerFacts, windowOf }] = await Promise.all([
       import('node:fs/promises'),
-      import('../../chat/gguf/header.ts'),
+      import('../../chat/gguf/split-header.ts'),
       import('../../chat/memory/header-estimate.ts'),
     ])
     const there = await fs.stat(this.key).then(
@@ -62,8 +61,7 @@ export class ModelsEstimateCommand extends MaiCommand {
       () => false,
     )
     if (!there && !/\.gguf$/i.test(this.key)) return undefined
-    const header: GgufHeader = await readGgufHeader(this.key, { headerOnly: true })
-    const facts = headerFacts(header)
+    const facts = headerFacts(await readModelHeader(this.key, { headerOnly: true }))
     if (!facts) {
       throw new MaiError('MAI_MODEL_FILE', `${this.key} does not say how it is built.`, { cure: 'Give the file of a language model.' })
     }

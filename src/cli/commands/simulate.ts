@@ -89,7 +89,10 @@ export class SimulateCommand extends MaiCommand {
     const { recordedTrace } = await import('../../chat/simulation/recorded.ts')
     const trace = await this.withMai((mai) => recordedTrace(mai.store, Date.now() - days * DAY_MS))
     if (trace) return trace
-    throw usage(`Nothing was asked in the last ${days} days.`, 'Look further back with --days, or make a trace with --generator.')
+    throw usage(
+      `Nothing was asked in the last ${days === 1 ? 'day' : `${days} days`}.`,
+      'Look further back with --days, or make a trace with --generator.',
+    )
   }
 
   /** Those named, else the configured one. */

@@ -8,6 +8,7 @@ import type { SwitchingPolicy } from '../../chat/policy.ts'
 import { oracleWorth } from '../../chat/simulation/oracle.ts'
 import { type Outcome, simulate } from '../../chat/simulation/simulate.ts'
 import type { Trace } from '../../chat/simulation/trace.ts'
+import { MaiError, toErrorFact } from '../../core/errors.ts'
 
 /** How a policy did, as numbers. */
 export interface Result {
@@ -39,12 +40,23 @@ export interface Comparison {
   readonly results: readonly Result[]
 }
 
-/** Runs policies through a trace. */
+/** Runs policies through a trace. @throws MaiError `MAI_POLICY_FAILED` where one throws */
 export function compare(trace: Trace, policies: readonly SwitchingPolicy[]): Comparison {
-  const outcomes = policies.map((policy) => simulate(trace, policy))
+  const outcomes = policies.map((policy) => played(trace, policy))
   // The bound supposes that nobody waits for the answer before; whoever did better than that is the bound.
   const oracle = Math.max(oracleWorth(trace), ...outcomes.map(({ worth }) => worth))
   return { trace, oracle, outcomes, results: outcomes.map((outcome) => resultOf(outcome, oracle)) }
+}
+
+function played(trace: Trace, policy: SwitchingPolicy): Outcome {
+  try {
+    return simulate(trace, policy)
+  } catch (cause) {
+    throw new MaiError('MAI_POLICY_FAILED', `The policy "${policy.name}" failed: ${toErrorFact(cause).message}`, {
+      cure: 'Mend it. In a conversation Mai would choose by a plain rule in its place.',
+      cause,
+    })
+  }
 }
 
 function resultOf(outcome: Outcome, oracle: number): Result {

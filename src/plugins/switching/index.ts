@@ -38,7 +38,7 @@ const options: z.ZodType<SwitchingOptions & StruggleOptions, SwitchingInput> = z
 export function switchingPolicy(settings: SwitchingOptions & Partial<StruggleOptions>): SwitchingPolicy<SwitchingState> {
   return {
     name: 'switching',
-    version: 2,
+    version: 3,
     initial: () => INITIAL,
     reduce,
     select: (state, request) => select(state, request, settings),

@@ -49,7 +49,7 @@ export function select(state: SwitchingState, request: SelectionRequest, options
   const judged = request.candidates.map((candidate): Judged => {
     const window = fittingWindow(candidate, request.needs.contextTokens, room)
     const excluded = exclusion(candidate, state, request, options) ?? (window === undefined ? 'memory' : undefined)
-    return { candidate, score: score(candidate, request, state.learned, window, options), window, excluded }
+    return { candidate, score: rounded(score(candidate, request, state.learned, window, options)), window, excluded }
   })
   const serving = judged.filter((j) => j.excluded === undefined).sort(byScore)
   const chosen =
@@ -175,10 +175,13 @@ function byScore(a: Judged, b: Judged): number {
   return b.score - a.score
 }
 
-function row({ candidate, score: value, excluded }: Judged): ScoredCandidate {
-  // Adding 0 makes 0 of -0, which JSON would not keep.
-  const rounded = Math.round(value * 1000) / 1000 + 0
-  return excluded === undefined ? { model: candidate.model, score: rounded } : { model: candidate.model, score: rounded, excluded }
+/** Rounded before anything is compared, so that what is written down says all about the order. Adding 0 makes 0 of -0. */
+function rounded(value: number): number {
+  return Math.round(value * 1000) / 1000 + 0
+}
+
+function row({ candidate: { model }, score: value, excluded }: Judged): ScoredCandidate {
+  return excluded === undefined ? { model, score: value } : { model, score: value, excluded }
 }
 
 /** Why a model cannot serve this conversation at all. */

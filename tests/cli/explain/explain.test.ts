@@ -32,8 +32,8 @@ class Run {
     const { model } = await this.journal.select({ ...asked, time: this.now, sessionId: 's', turnId, ...changes })
     return model
   }
-  async switched(from: string, to: string, reason: string, rescue = false): Promise<void> {
-    await this.journal.record('model.switched', { from, to, reason, rescue })
+  async switched(from: string, to: string, reason: string, rescue = false, turnId?: string): Promise<void> {
+    await this.journal.record('model.switched', { turnId, from, to, reason, rescue })
   }
 }
 
@@ -79,9 +79,15 @@ const KINDS: Readonly<Record<string, (run: Run) => Promise<unknown>>> = {
     await run.switched(middle.model, small.model, 'downgrade')
     run.now += 6 * MINUTE
     await run.decide('t', request([loaded(small), middle, large], { ...free(12), current: small.model }))
-    await run.journal.record('model.loaded', { model: middle.model, contextLength: 8192, ms: 3210 })
-    await run.switched(small.model, middle.model, 'upgrade')
-    await run.journal.record('generation.finished', { model: middle.model, ms: 4200, firstTokenMs: 300, completionTokens: 180 })
+    await run.journal.record('model.loaded', { turnId: 't', model: middle.model, contextLength: 8192, ms: 3210 })
+    await run.switched(small.model, middle.model, 'upgrade', false, 't')
+    await run.journal.record('generation.finished', {
+      turnId: 't',
+      model: middle.model,
+      ms: 4200,
+      firstTokenMs: 300,
+      completionTokens: 180,
+    })
   },
   downgrade: async (run) => {
     await run.journal.record('resources.pressured', pressed)
@@ -89,7 +95,7 @@ const KINDS: Readonly<Record<string, (run: Run) => Promise<unknown>>> = {
   },
   rescue: async (run) => {
     await run.decide('t', request(all, free(12.1)))
-    await run.journal.record('generation.failed', { model: middle.model, kind: 'loop', code: 'loop' })
+    await run.journal.record('generation.failed', { turnId: 't', model: middle.model, kind: 'loop', code: 'loop' })
     await run.journal.onStruggle({
       time: run.now,
       turnId: 't',
@@ -105,11 +111,11 @@ const KINDS: Readonly<Record<string, (run: Run) => Promise<unknown>>> = {
       random: 0.5,
     })
     await run.decide('t', request([small, loaded(middle), large], free(7)), { purpose: 'rescue', failed: [middle.model] })
-    await run.switched(middle.model, small.model, 'loop', true)
+    await run.switched(middle.model, small.model, 'loop', true, 't')
   },
   'load-refused': async (run) => {
     await run.decide('t', request(all, free(12.1)))
-    await run.journal.record('model.load.failed', { model: middle.model, code: 'MAI_LOAD_REFUSED', memory: true })
+    await run.journal.record('model.load.failed', { turnId: 't', model: middle.model, code: 'MAI_LOAD_REFUSED', memory: true })
     await run.decide('t', request(all, free(12.1)), { purpose: 'rescue', failed: [middle.model] })
   },
   circuit: async (run) => {
