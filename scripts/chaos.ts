@@ -24,7 +24,7 @@ const env = {
   ...process.env,
 }
 const vitest = path.join(root, 'node_modules', 'vitest', 'vitest.mjs')
-const { status } = spawnSync(process.execPath, [vitest, 'run', '--project', 'mai', ...files, ...process.argv.slice(2)], {
+const { status } = spawnSync(process.execPath, [vitest, 'run', '--project', '!lmstudio-sdk-2', ...files, ...process.argv.slice(2)], {
   cwd: root,
   env,
   stdio: 'inherit',
