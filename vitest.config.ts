@@ -9,18 +9,35 @@ const mai = [
   { find: /^mai\/plugins\/([^/]+)$/, replacement: here('src/plugins/$1/index.ts') },
 ]
 
+/**
+ * Tests with a process a file: they start many, count what they have started or measure themselves. All others share
+ * one process for each worker, which loads Mai and its libraries once.
+ */
+const apart = [
+  'tests/{chaos,e2e,examples}/**',
+  'tests/cli/{bad-input,commands,doctor,estimate,first-run,session-file,simulate}.test.ts',
+  'tests/config/sync.test.ts',
+  'tests/docs/snippets.test.ts',
+  'tests/plugins/llamacpp/{backend,driver,pull,threads,whole}.test.ts',
+  'tests/plugins/lmstudio/{leaving,starting}.test.ts',
+  'tests/plugins/store/{chaos,processes,safety,scale}.test.ts',
+  'tests/chat/memory/observed.test.ts',
+  'tests/testing/gguf.test.ts',
+]
+
 export default defineConfig({
   resolve: { alias: mai },
   test: {
     globalSetup: ['scripts/fresh-dist.ts'],
-    // Tests open sockets, databases and child processes: a process a file keeps them apart.
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     teardownTimeout: 10_000,
     projects: [
-      { extends: true, test: { name: 'mai', include: ['tests/**/*.test.ts'] } },
+      // Projects run in the order of their names: the short files come last and keep both workers busy to the end.
+      { extends: true, test: { name: 'apart', include: apart.map((files) => files.replace(/\*\*$/, '**/*.test.ts')) } },
+      { extends: true, test: { name: 'together', include: ['tests/**/*.test.ts'], exclude: apart, isolate: false } },
       {
         // The same plugin with the next version of LM Studio's client.
         extends: true,
@@ -29,6 +46,7 @@ export default defineConfig({
           name: 'lmstudio-sdk-2',
           include: ['tests/plugins/lmstudio/{calls,generate,load}.test.ts', 'tests/e2e/ten-turns.test.ts'],
           env: { LMSTUDIO_SDK: '2' },
+          isolate: false,
         },
       },
     ],

@@ -11,6 +11,7 @@ const files = [
   'chaos',
   'tests/chat/residency/scheduler.test.ts',
   'tests/chat/residency/preload.test.ts',
+  'tests/plugins/compression/windows.test.ts',
   'tests/plugins/llamacpp/whole.test.ts',
   'tests/plugins/store/processes.test.ts',
 ]
@@ -20,11 +21,12 @@ const env = {
   MAI_TEST_KILLS: '100',
   MAI_TEST_CYCLES: '20',
   MAI_TEST_OPENERS: '10',
+  MAI_TEST_SWITCHES: '300',
   MAI_CHAOS: '1',
   ...process.env,
 }
 const vitest = path.join(root, 'node_modules', 'vitest', 'vitest.mjs')
-const { status } = spawnSync(process.execPath, [vitest, 'run', '--project', 'mai', ...files, ...process.argv.slice(2)], {
+const { status } = spawnSync(process.execPath, [vitest, 'run', '--project', '!lmstudio-sdk-2', ...files, ...process.argv.slice(2)], {
   cwd: root,
   env,
   stdio: 'inherit',

@@ -1,82 +1,43 @@
-import { spawn } from 'node:child_process'
 import fs from 'node:fs/promises'
-import os from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type LmStudioServer, startLmStudioServer } from '../../src/testing/lmstudio-server/server.ts'
 import { scriptedEngine } from '../../src/testing/scripted-engine.ts'
-import { BIN, manyRuns, type Ran } from './support.ts'
+import { type Desk, openDesk } from './support.ts'
 
-let folder: string
-let server: LmStudioServer
+let desk: Desk
 
 beforeAll(async () => {
-  folder = await fs.mkdtemp(path.join(os.tmpdir(), 'mai-cli-'))
   const answer = (_: string, messages: readonly { text: string }[] | undefined): string => `You said ${messages?.at(-1)?.text}.`
-  server = await startLmStudioServer({
-    models: [
-      scriptedEngine({ key: 'big', answer, sizeBytes: 2e9, paramsString: '4B' }),
-      scriptedEngine({ key: 'small', answer, sizeBytes: 1e8, paramsString: '1B' }),
-    ],
-  })
-  await config(server.baseUrl)
+  desk = await openDesk([
+    scriptedEngine({ key: 'big', answer, sizeBytes: 2e9, paramsString: '4B' }),
+    scriptedEngine({ key: 'small', answer, sizeBytes: 1e8, paramsString: '1B' }),
+  ])
 })
-
-afterAll(async () => {
-  await server.close()
-  await fs.rm(folder, { recursive: true, force: true })
-})
-
-async function config(baseUrl: string, name = 'mai.config.ts'): Promise<void> {
-  const text = `import { defineConfig } from 'mai'
-import { lmstudio } from 'mai/plugins/lmstudio'
-export default defineConfig({ plugins: [lmstudio({ baseUrl: '${baseUrl}', autoStart: false })] })
-`
-  await fs.writeFile(path.join(folder, name), text)
-}
-
-const environment = () => ({ MAI_HOME: path.join(folder, 'home'), HOME: folder })
-const many = (runs: readonly (readonly string[])[]): Promise<Ran[]> => manyRuns(runs, { cwd: folder, env: environment() })
-
-function mai(args: readonly string[], input = ''): Promise<Ran> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [BIN, ...args], {
-      cwd: folder,
-      env: { ...process.env, ...environment() },
-    })
-    let out = ''
-    let err = ''
-    child.stdout.on('data', (data: Buffer) => (out += data))
-    child.stderr.on('data', (data: Buffer) => (err += data))
-    child.on('error', reject)
-    child.on('close', (code) => resolve({ code, out, err }))
-    child.stdin.end(input)
-  })
-}
+afterAll(() => desk.close())
 
 describe('the program', () => {
   it('answers a question on standard output, and nothing else', async () => {
-    expect(await mai(['ask', 'hello', 'there'])).toEqual({ code: 0, out: 'You said hello there.\n', err: '' })
+    expect(await desk.mai(['ask', 'hello', 'there'])).toEqual({ code: 0, out: 'You said hello there.\n', err: '' })
   })
 
   it('gives one JSON value with text, model, usage and attempts, and goes on with the latest session', async () => {
-    const { out, code } = await mai(['ask', '--json', 'hello'])
+    const { out, code } = await desk.mai(['ask', '--json', 'hello'])
     expect(code).toBe(0)
     const first = JSON.parse(out) as { sessionId: string }
     expect(first).toMatchObject({ text: 'You said hello.', model: 'lmstudio/big', finishReason: 'stop', switches: [] })
-    const second = JSON.parse((await mai(['ask', '--json', '--continue', 'second'])).out) as { sessionId: string }
+    const second = JSON.parse((await desk.again(['ask', '--json', '--continue', 'second'])).out) as { sessionId: string }
     expect(second.sessionId).toBe(first.sessionId)
-    const shown = await mai(['sessions', 'show', second.sessionId])
+    const shown = await desk.again(['sessions', 'show', second.sessionId])
     expect(shown.out).toContain('user: hello')
     expect(shown.out).toContain('user: second')
   })
 
   it('answers each line of a pipe', async () => {
-    expect((await mai(['chat'], 'one\ntwo\n')).out).toBe('You said one.\nYou said two.\n')
+    expect((await desk.mai(['chat'], 'one\ntwo\n')).out).toBe('You said one.\nYou said two.\n')
   })
 
   it('lists models and says what is in use', async () => {
-    const [models, used] = await many([
+    const [models, used] = await desk.many([
       ['models', '--json'],
       ['status', '--json'],
     ])
@@ -93,9 +54,9 @@ describe('the program', () => {
   })
 
   it('pins a model for the next message of every process', async () => {
-    expect((await mai(['switch', 'small'])).out).toBe('pinned lmstudio/small\n')
-    expect(JSON.parse((await mai(['ask', '--json', 'hello'])).out)).toMatchObject({ model: 'lmstudio/small' })
-    expect((await mai(['switch', '--auto'])).code).toBe(0)
+    expect((await desk.again(['switch', 'small'])).out).toBe('pinned lmstudio/small\n')
+    expect(JSON.parse((await desk.mai(['ask', '--json', 'hello'])).out)).toMatchObject({ model: 'lmstudio/small' })
+    expect((await desk.again(['switch', '--auto'])).code).toBe(0)
   })
 
   it('ends with 2 and a cure for what it cannot do', async () => {
@@ -107,7 +68,7 @@ describe('the program', () => {
       [['ask', '--temperature', 'warm', 'hello'], /wants a number/],
       [['ask', '--nonsense', 'hello'], /./],
     ]
-    const ran = await many(refused.map(([args]) => args))
+    const ran = await desk.many(refused.map(([args]) => args))
     for (const [index, { code, err, out }] of ran.entries()) {
       const [args, said] = refused[index] ?? []
       expect(code, args?.join(' ')).toBe(2)
@@ -116,8 +77,8 @@ describe('the program', () => {
   })
 
   it('ends with 69 and the command that cures it when nothing is running', async () => {
-    await config('ws://127.0.0.1:9', 'nothing.config.ts')
-    const { code, err } = await mai(['ask', '--config', 'nothing.config.ts', 'hello'])
+    await desk.config('nothing.config.ts', { baseUrl: 'ws://127.0.0.1:9' })
+    const { code, err } = await desk.again(['ask', '--config', 'nothing.config.ts', 'hello'])
     expect(code).toBe(69)
     expect(err).toMatch(/127\.0\.0\.1:9/)
     expect(err).toMatch(/lms server start/)
@@ -135,8 +96,8 @@ describe('the program', () => {
       ],
       ['import.config.ts', "import './missing.ts'\nexport default {}", /missing\.ts/],
     ]
-    for (const [name, text] of broken) await fs.writeFile(path.join(folder, name), text)
-    const ran = await many(broken.map(([name]) => ['ask', '--config', name, 'hello']))
+    for (const [name, text] of broken) await fs.writeFile(path.join(desk.folder, name), text)
+    const ran = await desk.many(broken.map(([name]) => ['ask', '--config', name, 'hello']))
     for (const [index, { code, err }] of ran.entries()) {
       const [name, , said] = broken[index] ?? []
       expect(err).toMatch(said ?? /$^/)
@@ -148,15 +109,15 @@ describe('the program', () => {
     const example = path.resolve('examples')
     const text = `import { lmstudio } from 'mai/plugins/lmstudio'
 import example from '${example}/mai.config.ts'
-export default { plugins: [...example.plugins, lmstudio({ baseUrl: '${server.baseUrl}' })] }
+export default { plugins: [...example.plugins, lmstudio({ baseUrl: '${desk.server.baseUrl}' })] }
 `
-    await fs.writeFile(path.join(folder, 'example.config.ts'), text)
-    const plugins = JSON.parse((await mai(['plugins', '--json', '--config', 'example.config.ts'])).out) as { name: string }[]
+    await fs.writeFile(path.join(desk.folder, 'example.config.ts'), text)
+    const plugins = JSON.parse((await desk.again(['plugins', '--json', '--config', 'example.config.ts'])).out) as { name: string }[]
     const names = plugins.map((plugin) => plugin.name)
     expect(names).toContain('loyal-policy')
     expect(names).toContain('word-count')
     expect(names).not.toContain('switching')
-    expect((await mai(['ask', '--config', 'example.config.ts', 'hello'])).out).toBe('You said hello.\n')
+    expect((await desk.again(['ask', '--config', 'example.config.ts', 'hello'])).out).toBe('You said hello.\n')
   })
 
   it('runs the commands that plugins contribute, and names them to whoever mistypes one', async () => {
@@ -173,10 +134,10 @@ const greeter = definePlugin({
 })
 export default { plugins: [greeter()] }
 `
-    await fs.writeFile(path.join(folder, 'greeter.config.ts'), text)
+    await fs.writeFile(path.join(desk.folder, 'greeter.config.ts'), text)
     const config = ['--config', 'greeter.config.ts']
-    expect(await mai(['greet', ...config, 'you', '--loudly'])).toEqual({ code: 3, out: 'hello you --loudly idle\n', err: '' })
-    const [failed, mistyped, plugins] = await many([
+    expect(await desk.again(['greet', ...config, 'you', '--loudly'])).toEqual({ code: 3, out: 'hello you --loudly idle\n', err: '' })
+    const [failed, mistyped, plugins] = await desk.many([
       ['greet', 'fail', ...config],
       ['gret', ...config],
       ['plugins', ...config],
@@ -187,6 +148,6 @@ export default { plugins: [greeter()] }
   })
 
   it('writes no escape sequences where nobody looks', async () => {
-    expect((await mai(['--help'])).out).not.toContain('\u001b')
+    expect((await desk.again(['--help'])).out).not.toContain('\u001b')
   })
 })

@@ -37,7 +37,7 @@ describe('mai models estimate FILE', () => {
 
   it('takes how the model is to be held', async () => {
     const total = async (...options: string[]): Promise<number> =>
-      JSON.parse((await desk.mai(['models', 'estimate', 'header.gguf', '--context', '8192', ...options, '--json'])).out).totalBytes
+      JSON.parse((await desk.again(['models', 'estimate', 'header.gguf', '--context', '8192', ...options, '--json'])).out).totalBytes
     const plain = await total()
     expect(await total('--kv-type', 'q4_0')).toBeLessThan(await total('--kv-type', 'q8_0'))
     expect(await total('--kv-type', 'q8_0')).toBeLessThan(plain)
@@ -66,7 +66,7 @@ describe('mai models estimate FILE', () => {
     await fs.writeFile(path.join(desk.folder, 'short.gguf'), (await fs.readFile(path.join(desk.folder, 'header.gguf'))).subarray(0, 2000))
     await fs.writeFile(path.join(desk.folder, 'text.gguf'), 'no model')
     for (const file of ['short.gguf', 'text.gguf', 'absent.gguf']) {
-      const { code, out } = await desk.mai(['models', 'estimate', file, '--json'])
+      const { code, out } = await desk.again(['models', 'estimate', file, '--json'])
       expect({ file, code, error: JSON.parse(out).error.message }).toMatchObject({ code: 1, error: expect.stringContaining(file) })
     }
     for (const options of [
@@ -74,7 +74,7 @@ describe('mai models estimate FILE', () => {
       ['--gpu-layers', 'many'],
       ['--context', '0'],
     ]) {
-      const { code, out } = await desk.mai(['models', 'estimate', 'header.gguf', ...options, '--json'])
+      const { code, out } = await desk.again(['models', 'estimate', 'header.gguf', ...options, '--json'])
       expect({ code, error: JSON.parse(out).error.code }).toEqual({ code: 2, error: 'MAI_USAGE' })
     }
   })

@@ -1,17 +1,18 @@
 /**
- * Runs the built program several times in one process: starting it is most of what a refusal costs. Each run has its own
- * words, output and exit code, and nothing on standard input. Prints one JSON list of `{ code, out, err }`.
+ * Runs the built program again and again in one process: starting it is most of what a short run costs. Each message is
+ * the words of a run, each answer its `{ code, out, err }`. Each run has its own words, output and exit code, and nothing
+ * on standard input. Ends when nobody listens any more.
  */
 import process from 'node:process'
 import { pathToFileURL } from 'node:url'
 
-const [bin = '', runs = '[]'] = process.argv.slice(2)
-const write = process.stdout.write.bind(process.stdout)
+const bin = process.argv[2] ?? ''
 // Every run listens anew for readers that leave and for signals.
 for (const emitter of [process, process.stdout, process.stderr]) emitter.setMaxListeners(0)
 
-const ran = []
-for (const args of JSON.parse(runs)) {
+let runs = 0
+/** @returns what a run left */
+async function run(args) {
   const texts = { out: '', err: '' }
   for (const [stream, name] of [
     [process.stdout, 'out'],
@@ -26,8 +27,13 @@ for (const args of JSON.parse(runs)) {
   }
   process.argv = [process.execPath, bin, ...args]
   process.exitCode = undefined
-  await import(`${pathToFileURL(bin).href}?run=${ran.length}`)
-  ran.push({ code: process.exitCode ?? 0, ...texts })
+  await import(`${pathToFileURL(bin).href}?run=${runs++}`)
+  const code = process.exitCode ?? 0
+  process.exitCode = 0
+  return { code, ...texts }
 }
-process.exitCode = 0
-write(JSON.stringify(ran))
+
+let last = Promise.resolve()
+process.on('message', (args) => {
+  last = last.then(async () => void process.send(await run(args)))
+})

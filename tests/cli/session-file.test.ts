@@ -158,11 +158,11 @@ describe('the program', () => {
 
   it('exports a session as lines, takes them in again, and finds its words', async () => {
     const { sessionId } = JSON.parse((await desk.mai(['ask', '--json', 'The sourdough needs a name.'])).out) as { sessionId: string }
-    const { out } = await desk.mai(['sessions', 'export', sessionId.slice(0, 8)])
+    const { out } = await desk.again(['sessions', 'export', sessionId.slice(0, 8)])
     const lines = out.trimEnd().split('\n')
     expect(lines.map((line) => Object.keys(JSON.parse(line) as object)[0])).toEqual(['format', 'message', 'message', 'looked'])
     await fs.writeFile(path.join(desk.folder, 'talk.jsonl'), out)
-    expect((await desk.mai(['sessions', 'import', 'talk.jsonl'])).out).toMatch(/^imported [0-9a-f-]{36}, 2 messages\n$/)
+    expect((await desk.again(['sessions', 'import', 'talk.jsonl'])).out).toMatch(/^imported [0-9a-f-]{36}, 2 messages\n$/)
     const [found, missing] = await desk.many([
       ['sessions', 'search', 'sourdough'],
       ['sessions', 'import', 'nothing.jsonl'],

@@ -17,8 +17,8 @@ const firstLine = (text: string): string => text.split('\n')[0] ?? ''
 
 describe('mai explain', () => {
   it('says that nothing was answered yet, then why the last turn went as it went, and which turn it does not know', async () => {
-    expect(await desk.mai(['explain'])).toMatchObject({ code: 0, out: 'Nothing has been answered yet.\n' })
-    const { turnId } = JSON.parse((await desk.mai(['ask', '--json', 'Is it so?'])).out) as { turnId: string }
+    expect(await desk.again(['explain'])).toMatchObject({ code: 0, out: 'Nothing has been answered yet.\n' })
+    const { turnId } = JSON.parse((await desk.again(['ask', '--json', 'Is it so?'])).out) as { turnId: string }
     const [last, json, text, unknown] = await desk.many([
       ['explain'],
       ['explain', '--json', turnId.slice(0, 8)],
@@ -45,8 +45,8 @@ describe('mai explain', () => {
 
 describe('mai simulate', () => {
   it('plays what this machine recorded', async () => {
-    await desk.mai(['ask', 'Is it so?'])
-    const { out } = await desk.mai(['simulate'])
+    await desk.again(['ask', 'Is it so?'])
+    const { out } = await desk.again(['simulate'])
     expect(firstLine(out)).toMatch(/^recorded: .+ messages, 2 models/)
     for (const policy of ['switching', 'largest-that-fits', 'always-smallest']) expect(out).toContain(policy)
   })
@@ -73,7 +73,7 @@ export default mine
     const svg = await fs.readFile(path.join(desk.folder, 'day.svg'), 'utf8')
     expect(svg).toMatch(/^<svg xmlns.+<\/svg>\n$/s)
     for (const { policy } of results) expect(svg).toContain(`>${policy}</text>`)
-    const again = await desk.mai(['simulate', '--trace', 'day.jsonl', '--policy', 'mine.ts', '--policy', loyal, '--json'])
+    const again = await desk.again(['simulate', '--trace', 'day.jsonl', '--policy', 'mine.ts', '--policy', loyal, '--json'])
     expect(JSON.parse(again.out)).toEqual(JSON.parse(first.out))
   })
 

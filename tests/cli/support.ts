@@ -18,22 +18,52 @@ export interface Ran {
   readonly err: string
 }
 
-/** Many runs of the program in one process, one after the other, with nothing on standard input; see `many.mjs`. */
-export async function manyRuns(
-  runs: readonly (readonly string[])[],
-  options: { readonly cwd: string; readonly env: Readonly<Record<string, string>> },
-): Promise<Ran[]> {
-  const child = spawn(process.execPath, [path.resolve('tests/cli/many.mjs'), BIN, JSON.stringify(runs)], {
-    cwd: options.cwd,
-    env: { ...process.env, ...options.env },
-    stdio: ['ignore', 'pipe', 'inherit'],
+/** Where the program runs. */
+export interface Place {
+  readonly cwd: string
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** The program in one process that runs it again and again, one run after the other; see `many.mjs`. */
+export interface Repeater {
+  /** With nothing on standard input. */
+  mai(args: readonly string[]): Promise<Ran>
+  close(): Promise<void>
+}
+
+/** Starts one; close it afterwards. */
+export function repeater({ cwd, env }: Place): Repeater {
+  const child = spawn(process.execPath, [path.resolve('tests/cli/many.mjs'), BIN], {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
-  let out = ''
-  child.stdout.setEncoding('utf8').on('data', (data: string) => (out += data))
-  await once(child, 'close')
-  const ran = JSON.parse(out) as Ran[]
-  if (ran.length !== runs.length) throw new Error(`${ran.length} of ${runs.length} runs ended`)
-  return ran
+  const waiting: { readonly resolve: (ran: Ran) => void; readonly reject: (error: Error) => void }[] = []
+  child.on('message', (ran: Ran) => waiting.shift()?.resolve(ran))
+  const ended = once(child, 'exit').then(() => {
+    for (const { reject } of waiting.splice(0)) reject(new Error('The process ended before its run.'))
+  })
+  return {
+    mai: (args) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ resolve, reject })
+        child.send(args, (error) => error && reject(error))
+      }),
+    close() {
+      if (child.connected) child.disconnect()
+      return ended
+    },
+  }
+}
+
+/** Many runs of the program in one process. */
+export async function manyRuns(runs: readonly (readonly string[])[], place: Place): Promise<Ran[]> {
+  const { mai, close } = repeater(place)
+  try {
+    return await Promise.all(runs.map(mai))
+  } finally {
+    await close()
+  }
 }
 
 /** A run under way. */
@@ -54,7 +84,9 @@ export interface Desk {
   start(args: readonly string[], options?: { readonly env?: Readonly<Record<string, string>> }): Running
   /** @param input standard input: a text or bytes */
   mai(args: readonly string[], input?: string | Uint8Array): Promise<Ran>
-  /** Many runs in one process: `manyRuns`. */
+  /** A run in a process that has run others: for all that is not about processes, at a third of the time. */
+  again(args: readonly string[]): Promise<Ran>
+  /** Many runs in that process. */
   many(runs: readonly (readonly string[])[]): Promise<Ran[]>
   close(): Promise<void>
 }
@@ -65,6 +97,7 @@ export async function openDesk(models: readonly EngineModel[]): Promise<Desk> {
   const server = await startLmStudioServer({ models })
   // Models that lie about on the machine that runs the tests are no part of them.
   const env = { MAI_HOME: path.join(folder, 'home'), HOME: folder }
+  let repeating: Repeater | undefined
   const desk: Desk = {
     folder,
     server,
@@ -109,8 +142,13 @@ export default { plugins: [lmstudio({ baseUrl: '${baseUrl}', autoStart: false })
       child.stdin?.end(input)
       return ended
     },
-    many: (runs) => manyRuns(runs, { cwd: folder, env }),
+    again(args) {
+      repeating ??= repeater({ cwd: folder, env })
+      return repeating.mai(args)
+    },
+    many: (runs) => Promise.all(runs.map(desk.again)),
     async close() {
+      await repeating?.close()
       await server.close()
       await fs.rm(folder, { recursive: true, force: true })
     },

@@ -30,7 +30,7 @@ afterAll(async () => {
 
 beforeEach(() => desk.server.faults.clear())
 
-const json = async (args: readonly string[]): Promise<unknown> => JSON.parse((await desk.mai([...args, '--json'])).out)
+const json = async (args: readonly string[]): Promise<unknown> => JSON.parse((await desk.again([...args, '--json'])).out)
 
 interface Told {
   readonly text: string
@@ -64,18 +64,18 @@ describe('with real llama.cpp behind the server', () => {
   })
 
   it('moves a running chat to the model that is pinned meanwhile', async () => {
-    await desk.mai(['switch', 'teller-large'])
+    await desk.again(['switch', 'teller-large'])
     const chat = desk.start(['chat', '--verbose'])
     chat.child.stdin?.write('first\n')
     await chat.saw('The end.\n')
-    expect((await desk.mai(['switch', 'teller-small'])).out).toContain('lmstudio/teller-small')
+    expect((await desk.again(['switch', 'teller-small'])).out).toContain('lmstudio/teller-small')
     chat.child.stdin?.write('/model\nsecond\n/model\n')
     chat.child.stdin?.end()
     const { out, code } = await chat.ended
     expect(code).toBe(0)
     expect(out.split(TALE)).toHaveLength(3)
     expect(out).toMatch(/lmstudio\/teller-large[\s\S]*lmstudio\/teller-small/)
-    await desk.mai(['switch', '--auto'])
+    await desk.again(['switch', '--auto'])
   })
 
   it('stops an answer with Ctrl-C and keeps the session', async () => {
@@ -89,7 +89,7 @@ describe('with real llama.cpp behind the server', () => {
     expect(TALE.startsWith(out.trimEnd())).toBe(true)
     desk.server.faults.clear()
     const { sessionId } = (await json(['ask', '--continue', 'go on'])) as Told
-    const shown = (await desk.mai(['sessions', 'show', sessionId])).out
+    const shown = (await desk.again(['sessions', 'show', sessionId])).out
     expect(shown).toContain('tell me')
     expect(shown).toContain(out.trimEnd())
     expect(shown).toContain('go on')
@@ -105,7 +105,7 @@ describe('with real llama.cpp behind the server', () => {
     desk.server.faults.clear()
     const { sessionId, text } = (await json(['ask', '--continue', 'and now?'])) as Told
     expect(text).toBe(TALE)
-    expect((await desk.mai(['sessions', 'show', sessionId])).out).toContain('remember the number 4711')
+    expect((await desk.again(['sessions', 'show', sessionId])).out).toContain('remember the number 4711')
   })
 
   it.each([1, 7, 23, 41])(

@@ -43,19 +43,19 @@ export default { ...companion, plugins: [...companion.plugins, lmstudio({ baseUr
     expect(recalled.indexOf('Your name is Ada')).toBeLessThan(recalled.indexOf('Biscuit'))
     expect(recalled).toMatch(/What is my dog called\?$/)
 
-    await desk.mai(['ask', 'My dog is called Rex now.'])
+    await desk.again(['ask', 'My dog is called Rex now.'])
     const [trip, dog] = await kept()
     expect([trip?.text, dog?.text]).toEqual(['I fly to Lisbon on Friday.', 'My dog is called Rex now.'])
-    expect(await desk.mai(['memory', 'forget', trip?.id ?? ''])).toMatchObject({ code: 0 })
-    expect(JSON.parse((await desk.mai(['memory', 'list', '--json'])).out)).toEqual([dog])
-    expect((await desk.mai(['memory'])).out).toMatch(/^[0-9a-f]{8} {2}\d{4}-\d\d-\d\d {2}My dog is called Rex now\.\n$/)
-    expect(await desk.mai(['memory', 'forget', 'nothing'])).toMatchObject({
+    expect(await desk.again(['memory', 'forget', trip?.id ?? ''])).toMatchObject({ code: 0 })
+    expect(JSON.parse((await desk.again(['memory', 'list', '--json'])).out)).toEqual([dog])
+    expect((await desk.again(['memory'])).out).toMatch(/^[0-9a-f]{8} {2}\d{4}-\d\d-\d\d {2}My dog is called Rex now\.\n$/)
+    expect(await desk.again(['memory', 'forget', 'nothing'])).toMatchObject({
       code: 2,
       err: expect.stringContaining('no such memory: nothing'),
     })
-    expect(await desk.mai(['memory', 'forget', 'all'])).toMatchObject({ code: 0 })
+    expect(await desk.again(['memory', 'forget', 'all'])).toMatchObject({ code: 0 })
     expect(await kept()).toEqual([])
-    await desk.mai(['ask', 'What is my dog called?'])
+    await desk.again(['ask', 'What is my dog called?'])
     expect(prompts.at(-1)).not.toMatch(/Rex|Biscuit/)
   })
 

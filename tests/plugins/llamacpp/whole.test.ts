@@ -18,8 +18,8 @@ import { answer, isAlive, modelOf, never } from './support.ts'
 /** A whole Mai as it ships, from dist/, on two models of the embedded engine. */
 
 /** How often an engine is killed, and loaded and unloaded: few in each run; `npm run test:chaos` has the figures of the goals. */
-const KILLS = Number(process.env.MAI_TEST_KILLS ?? 5)
-const CYCLES = Number(process.env.MAI_TEST_CYCLES ?? 6)
+const KILLS = Number(process.env.MAI_TEST_KILLS ?? 3)
+const CYCLES = Number(process.env.MAI_TEST_CYCLES ?? 3)
 /** A run that failed can be repeated. */
 const SEED = Number(process.env.MAI_TEST_SEED ?? Date.now() % 2 ** 31)
 
