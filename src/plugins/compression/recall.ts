@@ -89,7 +89,10 @@ function describe(
     return {
       session: sessions.length - 1,
       speaker: messages[0]?.role ?? '',
-      text: textOf(messages[0]?.parts ?? []),
+      // Asked for only where there is no question.
+      get text() {
+        return textOf(messages[0]?.parts ?? [])
+      },
       tokens: cost(messages),
     }
   })
@@ -105,8 +108,10 @@ function merged(all: readonly TextTerms[]): TextTerms {
   const [only] = all
   if (only && all.length === 1) return only
   const counts = new Map<string, number>()
-  for (const each of all) for (const [term, count] of each.counts) counts.set(term, (counts.get(term) ?? 0) + count)
-  return { counts, length: all.reduce((sum, { length }) => sum + length, 0) }
+  for (const each of all) {
+    for (const [at, term] of each.terms.entries()) counts.set(term, (counts.get(term) ?? 0) + (each.counts[at] ?? 0))
+  }
+  return { terms: [...counts.keys()], counts: [...counts.values()], length: all.reduce((sum, { length }) => sum + length, 0) }
 }
 
 /** Words of the index by their stems; of several with one stem the commonest, which has all of them by its own stem. */

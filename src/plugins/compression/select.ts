@@ -37,11 +37,12 @@ export function selectTurns(analysis: Analysis, budget: number, question?: strin
 }
 
 /** From 1, when nothing of the question is found, to 0, when it stands on its own. */
-function recentShare({ total, turnsWith, frequency, headers }: Analysis, question: ReadonlyMap<string, number>): number {
+function recentShare({ total, turnsWith, find, frequency, headers }: Analysis, question: ReadonlyMap<string, number>): number {
   const most = rarity(total, 1)
   let found = 0
+  find(question.keys())
   for (const [term, weight] of question) {
-    if (turnsWith(term).length > 0) found += (weight * rarity(total, frequency(term))) / most
+    if (turnsWith(term).turns.length > 0) found += (weight * rarity(total, frequency(term))) / most
     else if (headers.some((header) => header.has(term))) found += weight
   }
   return Math.max(0, 1 - found / SURE_TERMS)
