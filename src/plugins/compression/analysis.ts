@@ -133,10 +133,20 @@ export function analyse(
   }
 }
 
+interface OpenPosting extends Posting {
+  readonly turns: number[]
+  readonly counts: number[]
+}
+
+function note({ turns, counts }: OpenPosting, turn: number, count: number): void {
+  turns.push(turn)
+  counts.push(count)
+}
+
 /** Where terms stand, of those that were asked for. */
 class Postings {
   readonly #turns: readonly AnalysedTurn[]
-  readonly #found: Map<string, { readonly turns: number[]; readonly counts: number[] }> = new Map()
+  readonly #found: Map<string, OpenPosting> = new Map()
 
   constructor(turns: readonly AnalysedTurn[]) {
     this.#turns = turns
@@ -150,18 +160,18 @@ class Postings {
   }
 
   find(terms: Iterable<string>): void {
-    const wanted = new Map<string, { readonly turns: number[]; readonly counts: number[] }>()
+    const wanted = new Map<string, OpenPosting>()
     for (const term of terms) if (!this.#found.has(term)) wanted.set(term, { turns: [], counts: [] })
     if (wanted.size === 0) return
     for (const [term, posting] of wanted) this.#found.set(term, posting)
     for (const [index, { text, speaker }] of this.#turns.entries()) {
       for (let at = 0; at < text.terms.length; at++) {
         const posting = wanted.get(text.terms[at] ?? '')
-        if (posting) posting.turns.push(index), posting.counts.push(text.counts[at] ?? 0)
+        if (posting) note(posting, index, text.counts[at] ?? 0)
       }
       for (const term of speaker) {
         const posting = wanted.get(term)
-        if (posting && posting.turns.at(-1) !== index) posting.turns.push(index), posting.counts.push(0)
+        if (posting && posting.turns.at(-1) !== index) note(posting, index, 0)
       }
     }
   }
