@@ -11,7 +11,7 @@ import { type Instruction, standingInstructions } from '../../chat/instructions.
 import type { Message } from '../../chat/message.ts'
 import type { RecallStore } from '../../chat/recall.ts'
 import type { MaiError } from '../../core/errors.ts'
-import type { Excerpts } from './excerpts.ts'
+import { EXCERPT_MESSAGES, type Excerpts } from './excerpts.ts'
 import { type Frame, frameOf } from './frame.ts'
 import { type KeptTails, type KnownLengths, readTail, type Tail } from './history.ts'
 import { type Conversed, HEADERS_TOKENS, layered, split } from './layers.ts'
@@ -64,8 +64,6 @@ const GOAL = 0.97
 const ENOUGH = 0.92
 const MOST_GROWTH = 1.4
 const ALMOST = 0.95
-/** Messages before the recent ones that excerpts are taken from. */
-const EXCERPT_MESSAGES = 96
 /** Messages with standing instructions that are looked at. */
 const MOST_INSTRUCTIONS = 64
 

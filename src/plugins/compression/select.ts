@@ -76,13 +76,9 @@ class Selection {
 
   /** Takes what fits, highest score first, of equal ones the newer. @param gate share of the best score below which nothing is taken */
   takeBest(scores: Float64Array, gate: number): void {
-    const order = [...scores.keys()].sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || b - a)
-    const least = gate * (scores[order[0] ?? 0] ?? 0)
-    for (const index of order) {
-      const score = scores[index] ?? 0
-      if (score <= 0 || score < least) return
-      this.#take(index)
-    }
+    const least = gate * scores.reduce((most, score) => Math.max(most, score), 0)
+    const worthy = [...scores.keys()].filter((index) => (scores[index] ?? 0) > 0 && (scores[index] ?? 0) >= least)
+    for (const index of worthy.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || b - a)) this.#take(index)
   }
 
   #cost(index: number): number {
