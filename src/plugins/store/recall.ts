@@ -7,7 +7,7 @@ import type { Message, Part } from '../../chat/message.ts'
 import type { RecallQuery, RecallStore, Recollection } from '../../chat/recall.ts'
 import { MESSAGE_COLUMNS, type MessageRow, rowLimit, toMessage } from './conversations.ts'
 import type { Database } from './database.ts'
-import { indexMessages } from './indexing.ts'
+import type { Indexer } from './indexing.ts'
 import { decode } from './json.ts'
 import { inBody, MAX_TERMS, queryTerms } from './search-text.ts'
 import { type Connection, plain } from './sqlite.ts'
@@ -44,15 +44,14 @@ interface Range {
   to: number
 }
 
-/** @param onIndexError told when new messages cannot be indexed; those indexed before are found all the same */
-export function recall(database: Database, onIndexError: (error: unknown) => void): RecallStore {
+export function recall(database: Database, indexer: Indexer): RecallStore {
   return {
     async recall(query) {
-      await indexMessages(database).catch(onIndexError)
+      await indexer.forTurn(query.sessionId, query.before)
       return database.read((db) => recollect(db, query))
     },
     async instructions(sessionId, { before, limit }) {
-      await indexMessages(database).catch(onIndexError)
+      await indexer.forTurn(sessionId, before)
       return database.read((db) =>
         db
           .all<MessageRow>(
