@@ -42,7 +42,7 @@ export async function fill(file: string, sessionId: string, lines: Iterable<Line
   })
   db.close()
   const again = createStore({ file, ownFolder: false })
-  await again.recall({ sessionId, words: ['index'], before: Number.MAX_SAFE_INTEGER, limit: 1, around: 0 })
+  await again.search('index')
   await again.close()
   return count
 }

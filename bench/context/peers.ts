@@ -64,8 +64,8 @@ function rank({ conversation }: Costed): number[] {
   const documents = conversation.turns.map(({ text }) => countTerms(text))
   const edges = documents.map(() => new Map<number, number>())
   const postings = new Map<string, number[]>()
-  for (const [turn, { counts }] of documents.entries()) {
-    for (const term of counts.keys()) {
+  for (const [turn, { terms }] of documents.entries()) {
+    for (const term of terms) {
       for (const other of postings.get(term) ?? []) edges[turn]?.set(other, (edges[turn]?.get(other) ?? 0) + 1)
       postings.set(term, [...(postings.get(term) ?? []), turn])
     }

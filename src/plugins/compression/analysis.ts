@@ -5,9 +5,6 @@
  */
 import { termsOf } from './terms.ts'
 
-/** Terms that are looked for one by one before an index is worth it. */
-const MOST_LOOKED_FOR = 64
-
 /** One turn. */
 export interface Turn {
   /** Index of its sitting in {@link Conversation.sessions}. */
@@ -42,14 +39,17 @@ export interface Whole {
 
 /** The terms of a text. */
 export interface TextTerms {
-  readonly counts: ReadonlyMap<string, number>
+  /** Each once; and how often, by its place. Lists, as they are gone through far more often than asked for one term. */
+  readonly terms: readonly string[]
+  readonly counts: readonly number[]
   /** All terms, repetitions included. */
   readonly length: number
 }
 
 /** A turn with its terms. */
-export interface AnalysedTurn extends TextTerms {
+export interface AnalysedTurn {
   readonly turn: Turn
+  readonly text: TextTerms
   readonly speaker: ReadonlySet<string>
   /** First and behind-last index of the turns without a gap around it. */
   readonly from: number
@@ -66,8 +66,16 @@ export interface Analysis {
   /** Turns that a term's rarity is judged by, and how many of them have it. */
   readonly total: number
   frequency(term: string): number
-  /** Indices of the turns that have a term in their text or in their speaker's name. */
-  turnsWith(term: string): readonly number[]
+  /** Where a term stands. Ask for many by {@link Analysis.find} first. */
+  turnsWith(term: string): Posting
+  /** Looks for several terms at once: each search goes through all turns. */
+  find(terms: Iterable<string>): void
+}
+
+/** Indices of the turns that have a term in their text or in their speaker's name, ascending; and how often the text has it. */
+export interface Posting {
+  readonly turns: readonly number[]
+  readonly counts: readonly number[]
 }
 
 /** Counts the terms of a text. */
@@ -75,7 +83,7 @@ export function countTerms(text: string): TextTerms {
   const counts = new Map<string, number>()
   const terms = termsOf(text)
   for (const term of terms) counts.set(term, (counts.get(term) ?? 0) + 1)
-  return { counts, length: terms.length }
+  return { terms: [...counts.keys()], counts: [...counts.values()], length: terms.length }
 }
 
 /**
@@ -103,53 +111,70 @@ export function analyse(
     for (let index = from; index < to; index++) {
       const turn = turns[index]
       if (!turn) continue
-      const counted = terms(turn, index)
-      const speaker = speakerTerms(turn.speaker)
-      length += counted.length
-      analysed.push({ ...counted, turn, speaker, from, to })
+      const text = terms(turn, index)
+      length += text.length
+      analysed.push({ turn, text, speaker: speakerTerms(turn.speaker), from, to })
     }
     from = to
   }
   // What is known of the whole goes before; else the share among the turns that are here stands for it.
   const scale = whole && turns.length > 0 ? Math.max(1, whole.turns / turns.length) : 1
-  const turnsWith = postings(analysed)
+  const postings = new Postings(analysed)
+  const turnsWith = (term: string): Posting => postings.of(term)
   return {
     conversation,
     turns: analysed,
     headers: conversation.sessions.map(({ header }) => new Set(termsOf(header))),
     meanLength: Math.max(1, length / Math.max(1, turns.length)),
     total: Math.max(whole?.turns ?? 0, turns.length),
-    frequency: (term) => whole?.frequencies.get(term) ?? Math.round(turnsWith(term).length * scale),
+    frequency: (term) => whole?.frequencies.get(term) ?? Math.round(turnsWith(term).turns.length * scale),
     turnsWith,
+    find: (terms) => postings.find(terms),
   }
 }
 
-/** A few terms are looked for in each turn; whoever asks for many gets an index of all. */
-function postings(turns: readonly AnalysedTurn[]): (term: string) => readonly number[] {
-  const lists = new Map<string, number[]>()
-  let complete = false
-  return (term) => {
-    const known = lists.get(term)
-    if (known || complete) return known ?? []
-    if (lists.size < MOST_LOOKED_FOR) {
-      const list = [...turns.keys()].filter((index) => turns[index]?.counts.has(term) || turns[index]?.speaker.has(term))
-      lists.set(term, list)
-      return list
-    }
-    lists.clear()
-    for (const [index, { counts, speaker }] of turns.entries()) {
-      for (const each of counts.keys()) post(lists, each, index)
-      for (const each of speaker) if (!counts.has(each)) post(lists, each, index)
-    }
-    complete = true
-    return lists.get(term) ?? []
-  }
+interface OpenPosting extends Posting {
+  readonly turns: number[]
+  readonly counts: number[]
 }
 
-function post(lists: Map<string, number[]>, term: string, index: number): void {
-  const list = lists.get(term)
-  if (list) list.push(index)
-  else lists.set(term, [index])
+function note({ turns, counts }: OpenPosting, turn: number, count: number): void {
+  turns.push(turn)
+  counts.push(count)
+}
+
+/** Where terms stand, of those that were asked for. */
+class Postings {
+  readonly #turns: readonly AnalysedTurn[]
+  readonly #found: Map<string, OpenPosting> = new Map()
+
+  constructor(turns: readonly AnalysedTurn[]) {
+    this.#turns = turns
+  }
+
+  of(term: string): Posting {
+    const known = this.#found.get(term)
+    if (known) return known
+    this.find([term])
+    return this.#found.get(term) ?? { turns: [], counts: [] }
+  }
+
+  find(terms: Iterable<string>): void {
+    const wanted = new Map<string, OpenPosting>()
+    for (const term of terms) if (!this.#found.has(term)) wanted.set(term, { turns: [], counts: [] })
+    if (wanted.size === 0) return
+    for (const [term, posting] of wanted) this.#found.set(term, posting)
+    for (const [index, { text, speaker }] of this.#turns.entries()) {
+      for (let at = 0; at < text.terms.length; at++) {
+        const posting = wanted.get(text.terms[at] ?? '')
+        if (posting) note(posting, index, text.counts[at] ?? 0)
+      }
+      for (const term of speaker) {
+        const posting = wanted.get(term)
+        if (posting && posting.turns.at(-1) !== index) note(posting, index, 0)
+      }
+    }
+  }
 }
 
 /** How much rarer than common a term is (BM25's inverse document frequency). */

@@ -4,22 +4,21 @@
  *
  * @module
  */
-import type { PromptMessage } from '../../chat/backend.ts'
 import type { AssembledPrompt, AssembleRequest } from '../../chat/context.ts'
 import { backendError } from '../../chat/failure.ts'
 import { type Instruction, standingInstructions } from '../../chat/instructions.ts'
 import type { Message } from '../../chat/message.ts'
 import type { RecallStore } from '../../chat/recall.ts'
 import type { MaiError } from '../../core/errors.ts'
-import type { Excerpts } from './excerpts.ts'
+import { EXCERPT_MESSAGES, type Excerpts } from './excerpts.ts'
 import { type Frame, frameOf } from './frame.ts'
 import { type KeptTails, type KnownLengths, readTail, type Tail } from './history.ts'
 import { type Conversed, HEADERS_TOKENS, layered, split } from './layers.ts'
 import { candidatesFor } from './recall.ts'
 import type { Remembered } from './remembered.ts'
 import { selectTurns } from './select.ts'
-import { type Amount, type RawSize, sumOf, type TokenEstimator } from './tokens.ts'
-import { capped } from './units.ts'
+import { plain, type RawSize, sumOf, type TokenEstimator } from './tokens.ts'
+import { capped, unitsOf } from './units.ts'
 
 /** Shares of the usable window. */
 export interface CompressionOptions {
@@ -49,6 +48,8 @@ export interface Assembly {
 export interface SizedPrompt {
   readonly prompt: AssembledPrompt
   readonly size: RawSize
+  /** Tokens that it has at most, as far as is known. */
+  readonly atMost: number
 }
 
 /** Above this share of the usable window the engine's own counter is asked. */
@@ -64,8 +65,9 @@ const GOAL = 0.97
 const ENOUGH = 0.92
 const MOST_GROWTH = 1.4
 const ALMOST = 0.95
-/** Messages before the recent ones that excerpts are taken from. */
-const EXCERPT_MESSAGES = 96
+/** Messages by which a model's tokenizer is first known. */
+const SAMPLE = 16
+const BARE: Frame = { pinned: '', ledger: '', recall: '' }
 /** Messages with standing instructions that are looked at. */
 const MOST_INSTRUCTIONS = 64
 
@@ -98,22 +100,43 @@ class Work {
 
   /** Everything, where it fits. */
   async whole(): Promise<SizedPrompt | undefined> {
-    const { tokens, lengths } = this.#assembly
-    // A rough bound on the safe side first: most prompts fit by far and need no tokenizer.
-    for (const last of tokens.loaded ? [true] : [false, true]) {
-      if (last) await tokens.load()
-      const frame = this.#frame([])
-      const fixed = frame ? this.#fixed(frame) : Number.POSITIVE_INFINITY
-      const budget = this.#usable * this.#assembly.options.condenseAt - fixed
-      if (!frame || budget < 0) continue
-      const { sessionId, model, history } = this.#request
-      if (last && tokens.scaled(model, { plain: await lengths.atLeast(sessionId, history), foreign: 0 }) > budget) return undefined
-      const tail = await readTail(history, budget, (message) => this.#cost([message]))
-      if (last && !tail.whole) this.#noteLength(tail)
-      if (tail.whole)
-        return this.#checked(this.#finish(frame, { recent: [{ messages: tail.messages }], quoted: undefined, excerpts: '' }, undefined))
+    for (;;) {
+      const made = await this.#wholeAsFarAsKnown()
+      if (made || !(await this.#learnMore())) return made
     }
+  }
+
+  async #wholeAsFarAsKnown(): Promise<SizedPrompt | undefined> {
+    const { tokens, lengths, options } = this.#assembly
+    const { sessionId, model, history } = this.#request
+    const frame = this.#frame([])
+    const budget = frame ? this.#usable * options.condenseAt - this.#fixed(frame) : -1
+    if (!frame || budget < 0) return undefined
+    if (tokens.loaded && tokens.bound(model, await lengths.atLeast(sessionId, history)) > budget) return undefined
+    const tail = await readTail(history, budget, (message) => this.#cost([message]))
+    if (tail.whole)
+      return this.#checked(this.#finish(frame, { recent: [{ messages: tail.messages }], quoted: undefined, excerpts: '' }, undefined))
+    if (tokens.loaded) this.#noteLength(tail)
     return undefined
+  }
+
+  /**
+   * Most prompts fit by far and need no tokenizer, so the first bound is a rough one on the safe side. A model that nothing
+   * is known of is asked, where it can count, how long the newest messages are for it.
+   * @returns whether more is known now
+   */
+  async #learnMore(): Promise<boolean> {
+    const { tokens } = this.#assembly
+    const { model, history, message } = this.#request
+    if (!tokens.loaded) {
+      await tokens.load()
+      return true
+    }
+    if (tokens.knows(model)) return false
+    const newest = unitsOf((await history.page(SAMPLE)).map(capped)).slice(-SAMPLE)
+    if (this.#cost([message]) < this.#usable)
+      await this.#count(this.#finish(BARE, { recent: newest, quoted: undefined, excerpts: '' }, undefined))
+    return tokens.knows(model)
   }
 
   async condensed(): Promise<SizedPrompt> {
@@ -124,17 +147,21 @@ class Work {
     if (!whole) throw this.#overflow(undefined)
     // Facts and memories go before the message does.
     const frame = this.#fixed(whole) > this.#usable ? { ...whole, ledger: '', recall: '' } : whole
+    const needed = this.#bare(frame, 0)
+    if (needed.prompt.tokens > this.#usable) throw this.#overflow(needed.prompt.tokens)
     const fixed = this.#fixed(frame)
-    if (fixed > this.#usable) throw this.#overflow(fixed)
 
+    // Bounds are wide where little is known: what is aimed at is likely, what is kept is bounded.
+    const width = tokens.bound(model, plain(1)) / tokens.likely(model, plain(1))
+    const condenseTo = Math.min(options.condenseAt, options.condenseTo * width)
     const least = Math.min(this.#usable * LEAST_HISTORY, this.#usable * options.condenseAt - fixed)
-    const target = Math.max(0, this.#usable * options.condenseTo - fixed, least)
+    const target = Math.max(0, this.#usable * condenseTo - fixed, least)
     const shortened = { page: async (limit: number, before?: number) => (await history.page(limit, before)).map(capped) }
     const tail = await readTail(shortened, target, (each) => this.#cost([each]), EXCERPT_MESSAGES)
     const found = await candidatesFor(this.#request, tail.messages, target, store, remembered, (messages) => this.#cost(messages))
-    const room = Math.min(target / 2, this.#usable * options.condenseTo * options.extractShare)
-    const lines = frame.ledger === '' ? excerpts.of(sessionId, tail, room / tokens.scaled(model, ONE)) : ''
-    const quoting = tokens.scaled(model, sumOf([{ plain: HEADERS_TOKENS, foreign: 0 }, tokens.amount(lines)]))
+    const room = Math.min(target / 2, this.#usable * condenseTo * options.extractShare)
+    const lines = frame.ledger === '' ? excerpts.of(sessionId, tail, room / tokens.bound(model, plain(1))) : ''
+    const quoting = tokens.bound(model, sumOf([plain(HEADERS_TOKENS), tokens.amount(lines)]))
     const total = found.total ?? tail.messages.length + tail.older.length + 1
     const attempt = (share: number): SizedPrompt => {
       const kept = selectTurns(found.analysis, target * share - quoting, found.question)
@@ -144,25 +171,30 @@ class Work {
     let share = 1
     for (let counts = 0; counts < MOST_COUNTS && share > LEAST_SHARE; counts++) {
       const sized = attempt(share)
-      const exact = sized.prompt.tokens > this.#usable * EXACT_ABOVE || best ? await this.#count(sized) : undefined
+      const exact = sized.atMost > this.#usable * EXACT_ABOVE || best ? await this.#count(sized) : undefined
       if (exact === undefined) {
-        if (sized.prompt.tokens <= this.#usable) return best ?? sized
+        if (sized.atMost <= this.#usable) return best ?? sized
         share *= SHRINK
         continue
       }
       const fits = exact <= this.#usable
       if (fits) best = { ...sized, prompt: { ...sized.prompt, tokens: exact, exact: true } }
       // Once counted, what is too long or much too short for its aim is measured out anew.
-      const aim = Math.min(this.#usable * GOAL, Math.max(this.#usable * options.condenseTo, fixed + target))
+      const aim = Math.min(this.#usable * GOAL, Math.max(this.#usable * condenseTo, fixed + target))
       if (fits && (exact > aim * ENOUGH || counts > 0)) break
       const wanted = share * (aim / exact)
       share = fits ? Math.min(wanted, share * MOST_GROWTH) : Math.min(wanted, share * ALMOST)
     }
     if (best) return best
-    const bare = this.#finish({ ...frame, ledger: '', recall: '' }, { recent: [], quoted: undefined, excerpts: '' }, total)
-    const checked = bare.prompt.tokens <= this.#usable ? await this.#checked(bare) : undefined
-    if (checked) return checked
-    throw this.#overflow(bare.prompt.tokens)
+    // Nothing more can be left out.
+    const bare = await this.#checked(this.#bare({ ...frame, ledger: '', recall: '' }, total))
+    if (bare) return bare
+    throw this.#overflow(needed.prompt.tokens)
+  }
+
+  /** Without any of the conversation. */
+  #bare(frame: Frame, total: number): SizedPrompt {
+    return this.#finish(frame, { recent: [], quoted: undefined, excerpts: '' }, total)
   }
 
   #frame(instructions: readonly Instruction[]): Frame | undefined {
@@ -175,19 +207,18 @@ class Work {
     const { tokens } = this.#assembly
     const { model, message, partial } = this.#request
     const texts = [frame.pinned, frame.ledger, frame.recall, partial].filter((text) => text !== '')
-    return texts.reduce((sum, text) => sum + tokens.message(model, EMPTY, tokens.amount(text)), this.#cost([message]))
+    return texts.reduce((sum, text) => sum + tokens.bound(model, tokens.amount(text), 1), this.#cost([message]))
   }
 
   #cost(messages: readonly Message[]): number {
     const { tokens, remembered } = this.#assembly
-    return messages.reduce((sum, message) => sum + tokens.message(this.#request.model, EMPTY, remembered.amount(message)), 0)
+    return messages.reduce((sum, message) => sum + tokens.bound(this.#request.model, remembered.amount(message), 1), 0)
   }
 
   #noteLength({ messages }: Tail): void {
     const { remembered, lengths } = this.#assembly
     const newest = messages.at(-1)
-    const { plain, foreign } = sumOf(messages.map((message) => remembered.amount(message)))
-    if (newest) lengths.note(this.#request.sessionId, newest.seq, plain + foreign)
+    if (newest) lengths.note(this.#request.sessionId, newest.seq, sumOf(messages.map((message) => remembered.amount(message))))
   }
 
   /** @param total messages of the session, where some are left out */
@@ -197,24 +228,24 @@ class Work {
     const past = chosen.recent.flatMap(({ messages }) => messages)
     const beside = [frame.pinned, frame.ledger, frame.recall, partial, chosen.excerpts].filter((text) => text !== '')
     const amounts = [...past, message].map((each) => remembered.amount(each))
-    const size = sumOf([...amounts, ...beside.map((text) => tokens.amount(text)), ...(chosen.quoted ? [chosen.quoted.amount] : [])])
+    const amount = sumOf([...amounts, ...beside.map((text) => tokens.amount(text)), ...(chosen.quoted ? [chosen.quoted.amount] : [])])
     const count = past.length + 1 + beside.length
     const verbatimMessages = past.length + 1 + (chosen.quoted?.messages ?? 0)
     const prompt: AssembledPrompt = {
       messages: layered(frame, chosen, message),
-      tokens: Math.ceil(tokens.scaled(model, size)) + count * tokens.message(model, EMPTY, NOTHING),
+      tokens: Math.ceil(tokens.likely(model, amount, count)),
       exact: false,
       usableTokens: this.#usable,
       condensed: total !== undefined,
       verbatimMessages,
       totalMessages: Math.max(verbatimMessages, total ?? 0),
     }
-    return { prompt, size: { ...size, messages: count } }
+    return { prompt, size: { amount, messages: count }, atMost: tokens.bound(model, amount, count) }
   }
 
   /** The same with the engine's own count, where it comes near the limit; undefined when it is over it. */
   async #checked(sized: SizedPrompt): Promise<SizedPrompt | undefined> {
-    if (sized.prompt.tokens <= this.#usable * EXACT_ABOVE) return sized
+    if (sized.atMost <= this.#usable * EXACT_ABOVE) return sized
     const exact = await this.#count(sized)
     if (exact === undefined) return sized
     return exact <= this.#usable ? { ...sized, prompt: { ...sized.prompt, tokens: exact, exact: true } } : undefined
@@ -236,7 +267,3 @@ class Work {
     )
   }
 }
-
-const EMPTY: PromptMessage = { role: 'user', parts: [] }
-const NOTHING: Amount = { plain: 0, foreign: 0 }
-const ONE: Amount = { plain: 1, foreign: 0 }

@@ -20,6 +20,8 @@ const LONGEST = 400
 const SHORTEST = 4
 /** Sentences considered at most, the newest. */
 const MOST_SENTENCES = 400
+/** Messages that they are taken from. */
+const MESSAGES = 96
 /** `seq` by which the recent part has to move on, and steps of the budget, in o200k tokens. */
 const STEP = 64
 const BUDGET_STEP = 32
@@ -37,6 +39,9 @@ interface Sentence {
   readonly cost: number
 }
 
+/** Messages before the recent ones that are to be at hand, so that the same are chosen from until the next step. */
+export const EXCERPT_MESSAGES: number = MESSAGES + STEP
+
 /** Makes excerpts, and remembers the last ones. */
 export class Excerpts {
   readonly #tokens: TokenEstimator
@@ -51,11 +56,12 @@ export class Excerpts {
     const from = messages[0]?.seq ?? Number.POSITIVE_INFINITY
     const edge = Number.isFinite(from) ? Math.floor(from / STEP) * STEP : from
     const room = Math.floor(budget / BUDGET_STEP) * BUDGET_STEP - this.#tokens.raw(HEADER)
-    const key = `${sessionId} ${edge} ${room} ${older.at(-1)?.id ?? ''}`
+    const settled = older.filter(({ seq }) => seq < edge)
+    const chosen = (settled.length > 0 ? settled : older).slice(-MESSAGES)
+    const key = `${sessionId} ${room} ${chosen[0]?.id ?? ''} ${chosen.at(-1)?.id ?? ''}`
     const known = this.#made.get(key)
     if (known !== undefined) return known
-    const settled = older.filter(({ seq }) => seq < edge)
-    const lines = excerpts(settled.length > 0 ? settled : older, room, (line) => this.#tokens.raw(line) + 1)
+    const lines = excerpts(chosen, room, (line) => this.#tokens.raw(line) + 1)
     const text = lines.length === 0 ? '' : [HEADER, ...lines].join('\n')
     this.#made.set(key, text)
     const [oldest] = this.#made.keys()

@@ -5,6 +5,8 @@
  */
 import type { HistoryReader } from '../../chat/context.ts'
 import type { Message } from '../../chat/message.ts'
+import { type Amount, total } from './token-fit.ts'
+import { plain } from './tokens.ts'
 
 /** Messages read at once. */
 const PAGE = 64
@@ -51,27 +53,27 @@ async function readOlder(history: HistoryReader, known: readonly Message[], want
 
 /** Which sessions are known to be longer than a window, so that they are not read again to find out. */
 export class KnownLengths {
-  readonly #sessions: Map<string, { readonly through: number; readonly raw: number }> = new Map()
+  readonly #sessions: Map<string, { readonly through: number; readonly amount: Amount }> = new Map()
 
-  /** @param through `seq` of the newest of messages that have at least `raw` o200k tokens together */
-  note(sessionId: string, through: number, raw: number): void {
+  /** @param through `seq` of the newest of messages that have `amount` together */
+  note(sessionId: string, through: number, amount: Amount): void {
     const known = this.#sessions.get(sessionId)
-    if (known && known.raw >= raw && known.through <= through) return
+    if (known && total(known.amount) >= total(amount) && known.through <= through) return
     this.#sessions.delete(sessionId)
-    this.#sessions.set(sessionId, { through, raw })
+    this.#sessions.set(sessionId, { through, amount })
     const [oldest] = this.#sessions.keys()
     if (this.#sessions.size > MOST_SESSIONS && oldest !== undefined) this.#sessions.delete(oldest)
   }
 
-  /** o200k tokens that the session has at least. */
-  async atLeast(sessionId: string, history: HistoryReader): Promise<number> {
+  /** What the session has at least. */
+  async atLeast(sessionId: string, history: HistoryReader): Promise<Amount> {
     const known = this.#sessions.get(sessionId)
-    if (!known) return 0
+    if (!known) return plain(0)
     const [newest] = await history.page(1)
     // Messages are taken back from the newest on: while that one is there, so are those before it.
-    if (newest && newest.seq >= known.through) return known.raw
+    if (newest && newest.seq >= known.through) return known.amount
     this.#sessions.delete(sessionId)
-    return 0
+    return plain(0)
   }
 }
 

@@ -13,7 +13,7 @@ import { type Assembly, assemble, type CompressionOptions, prepare } from './ass
 import { Excerpts } from './excerpts.ts'
 import { KeptTails, KnownLengths } from './history.ts'
 import { Remembered } from './remembered.ts'
-import { type RatioMemory, type RawSize, TokenEstimator } from './tokens.ts'
+import { type FitMemory, type RawSize, TokenEstimator } from './tokens.ts'
 
 const share = z.number().min(0.05).max(0.95)
 /** Options of `compression()`: shares of the usable window. */
@@ -35,9 +35,9 @@ const options: z.ZodType<CompressionOptions, CompressionInput> = z.strictObject(
   extractShare: z.number().min(0).max(0.5).default(0.15),
 })
 
-/** Names of the learned figures: this model's tokens for each of o200k's, of ASCII and of other characters. */
-const RATIO = 'tokensPerO200k'
-const FOREIGN_RATIO = 'tokensPerO200kBeyondAscii'
+/** Names of the learned figures, in the order of {@link Fitted}: this model's tokens for each of o200k's by script, and of a message's template. */
+const FIGURES = ['tokensPerAscii', 'tokensPerWestern', 'tokensPerEastern', 'tokensPerRare', 'tokensPerMessage']
+const SPREADS = FIGURES.map((name) => `${name}Spread`)
 
 /** What is prepared begins so long after a prompt was made, in ms: not while the engine is being asked. */
 const PREPARE_AFTER_MS = 500
@@ -55,7 +55,7 @@ export const compression: PluginFactory<typeof options> = definePlugin({
 })
 
 function assembler(ctx: PluginContext, settings: CompressionOptions): ContextAssembler {
-  const tokens = new TokenEstimator(ratioMemory(ctx))
+  const tokens = new TokenEstimator(fitMemory(ctx))
   const shared = {
     options: settings,
     tokens,
@@ -92,7 +92,7 @@ function assembler(ctx: PluginContext, settings: CompressionOptions): ContextAss
 }
 
 /** What was learned stays with the store's figures of a model. Nothing depends on it. */
-function ratioMemory(ctx: PluginContext): RatioMemory {
+function fitMemory(ctx: PluginContext): FitMemory {
   const failed = (error: unknown): void => {
     if (!ctx.signal.aborted)
       ctx.emit('plugin.failed', { plugin: ctx.name, during: 'keeping what was learned of a tokenizer', error: toErrorFact(error) })
@@ -100,18 +100,18 @@ function ratioMemory(ctx: PluginContext): RatioMemory {
   return {
     async read(model) {
       try {
-        const { [RATIO]: plain, [FOREIGN_RATIO]: foreign } = (await ctx.tryUse('store')?.figures(model)) ?? {}
-        return plain === undefined ? undefined : { plain, foreign: foreign ?? plain }
+        const figures = (await ctx.tryUse('store')?.figures(model)) ?? {}
+        const read = (names: readonly string[]): number[] => names.flatMap((name) => figures[name] ?? [])
+        const [weights, spreads] = [read(FIGURES), read(SPREADS)]
+        return weights.length + spreads.length < FIGURES.length + SPREADS.length ? undefined : { weights, spreads }
       } catch (error) {
         failed(error)
         return undefined
       }
     },
-    write(model, { plain, foreign }) {
-      ctx
-        .tryUse('store')
-        ?.learn(model, { [RATIO]: plain, [FOREIGN_RATIO]: foreign })
-        .catch(failed)
+    write(model, { weights, spreads }) {
+      const figures = Object.fromEntries([...FIGURES, ...SPREADS].map((name, at) => [name, [...weights, ...spreads][at] ?? 0]))
+      ctx.tryUse('store')?.learn(model, figures).catch(failed)
     },
   }
 }

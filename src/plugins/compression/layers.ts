@@ -7,7 +7,8 @@ import type { PromptMessage } from '../../chat/backend.ts'
 import type { Message } from '../../chat/message.ts'
 import { type Frame, joined } from './frame.ts'
 import type { Candidates } from './recall.ts'
-import { type Amount, promptText, sumOf } from './tokens.ts'
+import type { Amount } from './token-fit.ts'
+import { promptText, sumOf } from './tokens.ts'
 import { alternating, toPrompt, type Unit } from './units.ts'
 
 const RECALL_HEADER = 'From earlier in this conversation, word for word:'
@@ -82,7 +83,7 @@ export function layered(frame: Frame, { recent, quoted, excerpts }: Conversed, m
 }
 
 function plain(tokens: number): Amount {
-  return { plain: tokens, foreign: 0 }
+  return [tokens, 0, 0, 0]
 }
 
 function userText(text: string): PromptMessage {

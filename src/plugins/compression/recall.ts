@@ -62,7 +62,7 @@ export async function candidatesFor(
     units.push(...unitsOf(passage))
   }
   const { turns, sessions, dates } = describe(units, cost)
-  const terms = (_: Turn, index: number): TextTerms => merged((units[index]?.messages ?? []).map((message) => remembered.terms(message)))
+  const terms = (_: Turn, index: number): TextTerms => termsOfUnit(units[index]?.messages ?? [], remembered)
   const whole: Whole | undefined = found && { turns: found.total, frequencies: byTerm(found.frequencies) }
   return { units, analysis: analyse({ turns, sessions }, terms, whole, gaps), dates, question, total: found?.total }
 }
@@ -81,19 +81,37 @@ function describe(
   const turns = units.map(({ messages }): Turn => {
     const time = messages[0]?.time ?? 0
     if (last === undefined || time - last > PAUSE_MS) {
-      const header = Number.isFinite(time) && Math.abs(time) < 8.64e15 ? `[${date.format(time)}]` : ''
-      sessions.push({ header, tokens: 2 * DATE_TOKENS })
+      sessions.push({ header: headerOf(time), tokens: 2 * DATE_TOKENS })
     }
     last = messages.at(-1)?.time ?? time
     dates.push(sessions.at(-1)?.header ?? '')
     return {
       session: sessions.length - 1,
       speaker: messages[0]?.role ?? '',
-      text: textOf(messages[0]?.parts ?? []),
+      // Asked for only where there is no question.
+      get text() {
+        return textOf(messages[0]?.parts ?? [])
+      },
       tokens: cost(messages),
     }
   })
   return { turns, sessions, dates }
+}
+
+/** Dates by quarters of an hour, which no time zone divides. Emptied when full. */
+const headers: Map<number, string> = new Map()
+const QUARTER_MS = 15 * 60 * 1000
+const MOST_HEADERS = 10_000
+
+function headerOf(time: number): string {
+  if (!Number.isFinite(time) || Math.abs(time) >= 8.64e15) return ''
+  const quarter = Math.floor(time / QUARTER_MS)
+  const known = headers.get(quarter)
+  if (known !== undefined) return known
+  const made = `[${date.format(time)}]`
+  if (headers.size >= MOST_HEADERS) headers.clear()
+  headers.set(quarter, made)
+  return made
 }
 
 /** Words of a question that say what it is about, as they are written. */
@@ -101,12 +119,15 @@ function tellingWords(question: string): string[] {
   return (question.match(/[\p{L}\p{N}\p{M}]+/gu) ?? []).filter((word) => termsOf(word).some(isTelling))
 }
 
-function merged(all: readonly TextTerms[]): TextTerms {
-  const [only] = all
-  if (only && all.length === 1) return only
+function termsOfUnit(messages: readonly Message[], remembered: Remembered): TextTerms {
+  const [only] = messages
+  if (only && messages.length === 1) return remembered.terms(only)
+  const all = messages.map((message) => remembered.terms(message))
   const counts = new Map<string, number>()
-  for (const each of all) for (const [term, count] of each.counts) counts.set(term, (counts.get(term) ?? 0) + count)
-  return { counts, length: all.reduce((sum, { length }) => sum + length, 0) }
+  for (const each of all) {
+    for (const [at, term] of each.terms.entries()) counts.set(term, (counts.get(term) ?? 0) + (each.counts[at] ?? 0))
+  }
+  return { terms: [...counts.keys()], counts: [...counts.values()], length: all.reduce((sum, { length }) => sum + length, 0) }
 }
 
 /** Words of the index by their stems; of several with one stem the commonest, which has all of them by its own stem. */

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type Analysis, rarity } from './analysis.ts'
+import { type Analysis, rarity, type TextTerms } from './analysis.ts'
 import { spread } from './neighbours.ts'
 import { isTelling } from './terms.ts'
 
@@ -23,9 +23,11 @@ const FEEDBACK_TERMS = 5
 /** Terms whose rarity is looked up for that. */
 const FEEDBACK_CANDIDATES = 40
 const FEEDBACK_WEIGHT = 0.25
+const NOTHING: TextTerms = { terms: [], counts: [], length: 0 }
 
 /** Scores by turn; 0 is nothing in common. @param question weights of its terms */
 export function relevance(analysis: Analysis, question: ReadonlyMap<string, number>): Float64Array {
+  analysis.find(question.keys())
   const first = once(analysis, question)
   const more = feedback(analysis, first, question)
   return more.size === 0 ? first : once(analysis, new Map([...question, ...more]))
@@ -42,11 +44,12 @@ function once(analysis: Analysis, weights: ReadonlyMap<string, number>): Float64
 
 function addText({ turns, turnsWith, meanLength, total, frequency }: Analysis, term: string, weight: number, scores: Float64Array): void {
   const rare = weight * rarity(total, frequency(term)) * (K1 + 1)
-  for (const index of turnsWith(term)) {
+  const found = turnsWith(term)
+  for (const [at, index] of found.turns.entries()) {
     const turn = turns[index]
     if (!turn) continue
-    const count = (turn.counts.get(term) ?? 0) + (turn.speaker.has(term) ? SPEAKER : 0)
-    scores[index] = (scores[index] ?? 0) + (rare * count) / (count + K1 * (1 - B + (B * turn.length) / meanLength))
+    const count = (found.counts[at] ?? 0) + (turn.speaker.has(term) ? SPEAKER : 0)
+    scores[index] = (scores[index] ?? 0) + (rare * count) / (count + K1 * (1 - B + (B * turn.text.length) / meanLength))
   }
 }
 
@@ -65,20 +68,22 @@ function withSittings({ turns, conversation }: Analysis, scores: Float64Array): 
 }
 
 function feedback(analysis: Analysis, scores: Float64Array, known: ReadonlyMap<string, number>): Map<string, number> {
-  const { turns, total, frequency, turnsWith } = analysis
+  const { turns, total, frequency, turnsWith, find } = analysis
   const weights = new Map<string, number>()
   for (const index of best(scores, FEEDBACK_TURNS)) {
     const score = scores[index] ?? 0
-    for (const [term, count] of turns[index]?.counts ?? []) {
+    const { terms, counts } = turns[index]?.text ?? NOTHING
+    for (const [at, term] of terms.entries()) {
+      const count = counts[at] ?? 0
       if (!known.has(term) && isTelling(term)) weights.set(term, (weights.get(term) ?? 0) + score * (count / (count + 1)))
     }
   }
   const byValue = ([a, x]: readonly [string, number], [b, y]: readonly [string, number]): number => y - x || (a < b ? -1 : 1)
-  const top = [...weights]
-    .sort(byValue)
-    .slice(0, FEEDBACK_CANDIDATES)
+  const candidates = [...weights].sort(byValue).slice(0, FEEDBACK_CANDIDATES)
+  find(candidates.map(([term]) => term))
+  const top = candidates
     // A term of one turn only leads nowhere else.
-    .filter(([term]) => turnsWith(term).length > 1)
+    .filter(([term]) => turnsWith(term).turns.length > 1)
     .map(([term, weight]): [string, number] => [term, weight * Math.log(Math.max(1, total / Math.max(1, frequency(term))))])
     .sort(byValue)
     .slice(0, FEEDBACK_TERMS)

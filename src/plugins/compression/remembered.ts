@@ -5,7 +5,8 @@
  */
 import type { Message } from '../../chat/message.ts'
 import { countTerms, type TextTerms } from './analysis.ts'
-import { type Amount, promptText, type TokenEstimator } from './tokens.ts'
+import type { Amount } from './token-fit.ts'
+import { promptText, type TokenEstimator } from './tokens.ts'
 
 /** Most messages, and most characters of them together. */
 const MOST = 4096

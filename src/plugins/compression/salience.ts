@@ -27,7 +27,8 @@ const END_DISCOUNT = 0.2
 
 /** Scores by turn. */
 export function salience(analysis: Analysis): Float64Array {
-  const { turns, total, frequency } = analysis
+  const { turns, total, frequency, find } = analysis
+  find(turns.flatMap(({ text }) => text.terms))
   const values = new Map<string, number>()
   const value = (term: string): number => {
     const known = values.get(term)
@@ -38,9 +39,9 @@ export function salience(analysis: Analysis): Float64Array {
     return made
   }
   const asks = turns.map(({ turn }) => QUESTION.test(turn.text))
-  const own = Float64Array.from(turns, ({ counts, turn, from }, index) => {
+  const own = Float64Array.from(turns, ({ text, turn, from }, index) => {
     let sum = 0
-    for (const term of counts.keys()) sum += value(term)
+    for (const term of text.terms) sum += value(term)
     const place = asks[index] ? ASKS : index > from && asks[index - 1] ? ANSWERS : 1
     return (sum * place) / (turn.tokens + BASE_TOKENS) ** LENGTH_POWER
   })

@@ -37,11 +37,12 @@ export function selectTurns(analysis: Analysis, budget: number, question?: strin
 }
 
 /** From 1, when nothing of the question is found, to 0, when it stands on its own. */
-function recentShare({ total, turnsWith, frequency, headers }: Analysis, question: ReadonlyMap<string, number>): number {
+function recentShare({ total, turnsWith, find, frequency, headers }: Analysis, question: ReadonlyMap<string, number>): number {
   const most = rarity(total, 1)
   let found = 0
+  find(question.keys())
   for (const [term, weight] of question) {
-    if (turnsWith(term).length > 0) found += (weight * rarity(total, frequency(term))) / most
+    if (turnsWith(term).turns.length > 0) found += (weight * rarity(total, frequency(term))) / most
     else if (headers.some((header) => header.has(term))) found += weight
   }
   return Math.max(0, 1 - found / SURE_TERMS)
@@ -75,13 +76,9 @@ class Selection {
 
   /** Takes what fits, highest score first, of equal ones the newer. @param gate share of the best score below which nothing is taken */
   takeBest(scores: Float64Array, gate: number): void {
-    const order = [...scores.keys()].sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || b - a)
-    const least = gate * (scores[order[0] ?? 0] ?? 0)
-    for (const index of order) {
-      const score = scores[index] ?? 0
-      if (score <= 0 || score < least) return
-      this.#take(index)
-    }
+    const least = gate * scores.reduce((most, score) => Math.max(most, score), 0)
+    const worthy = [...scores.keys()].filter((index) => (scores[index] ?? 0) > 0 && (scores[index] ?? 0) >= least)
+    for (const index of worthy.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || b - a)) this.#take(index)
   }
 
   #cost(index: number): number {

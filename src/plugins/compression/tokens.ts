@@ -1,79 +1,44 @@
 /**
- * Token estimates: o200k times a ratio learned for each model from what its engine reports.
+ * Token estimates: o200k, and what is learned for each model from what its engine reports.
  *
  * @module
  */
 import type { PromptMessage } from '../../chat/backend.ts'
 import type { ModelKey } from '../../chat/model.ts'
 import { boundedCount, type Count } from './o200k.ts'
+import { type Amount, type Fitted, isNear, TokenFit, total } from './token-fit.ts'
 
-/**
- * Safety on top of the estimate before and after the first report. After it, a tenth more than the worst recent
- * surprise: a prompt of code or links may come after many of plain talk.
- */
-const COLD_MARGIN = 1.12
-const WARM_MARGIN = 1.08
-const SURPRISE_MARGIN = 1.1
-const MOST_SURPRISE = 0.5
-/** A surprise is forgotten by so much with each report. */
-const FORGET = 0.97
-/** Small vocabularies need more tokens for what is not ASCII, before anything is known of them. */
-const COLD_FOREIGN = 1.5
-/** o200k tokens of a character that is not ASCII, about. */
+/** o200k tokens of a sign that is not ASCII, about. */
 const FOREIGN_TOKENS = 0.75
-const FOREIGN = /[^\0-\x7f]/g
-/** Weight of a report that is lower than the estimate; a higher one counts in full, as overflows cost more than room. */
-const LEARNING_RATE = 0.3
-/** Tokens that a template puts around one message: at most about so many, and at least. */
-const MESSAGE_OVERHEAD = 6
-const LEAST_OVERHEAD = 3
 /** UTF-8 bytes a token, where no tokenizer is loaded yet: on the safe side for all scripts. */
 const BYTES_PER_TOKEN = 2.5
-/** Shorter prompts say more about a template than about a tokenizer. o200k tokens. */
+/** Shorter prompts say more about a template than about a tokenizer. */
 const LEAST_TO_LEARN = 200
-/** No tokenizer in use is further from o200k. */
-const LEAST_RATIO = 0.5
-const MOST_RATIO = 6
-/** Smaller changes are not worth a write. */
-const WORTH_KEEPING = 0.01
 
-/** A text's size before any model is looked at, in o200k tokens, or in what stands for them while no tokenizer is loaded. */
-export interface Amount {
-  readonly plain: number
-  /** Of characters that are not ASCII: where tokenizers differ most. */
-  readonly foreign: number
-}
-
-/** The size of a prompt. */
-export interface RawSize extends Amount {
+/** The size of a prompt before any model is looked at. */
+export interface RawSize {
+  readonly amount: Amount
   readonly messages: number
 }
 
-/** Tokens of a model for each of o200k's. */
-export interface Ratios {
-  readonly plain: number
-  readonly foreign: number
-}
-
-/** Where learned ratios are kept. */
-export interface RatioMemory {
-  read(model: ModelKey): Promise<Ratios | undefined>
+/** Where what was learned is kept. */
+export interface FitMemory {
+  read(model: ModelKey): Promise<Fitted | undefined>
   /** Must not reject. */
-  write(model: ModelKey, ratios: Ratios): void
+  write(model: ModelKey, fitted: Fitted): void
 }
 
 /** Counts, and learns how far off it is. */
 export class TokenEstimator {
-  readonly #memory: RatioMemory | undefined
-  readonly #ratios: Map<ModelKey, Ratios> = new Map()
-  readonly #kept: Map<ModelKey, Ratios> = new Map()
-  /** By how much a prompt was longer than estimated, lately, at worst. */
-  readonly #surprises: Map<ModelKey, number> = new Map()
+  readonly #memory: FitMemory | undefined
+  readonly #fits: Map<ModelKey, TokenFit> = new Map()
+  readonly #kept: Map<ModelKey, Fitted> = new Map()
   readonly #asked: Map<ModelKey, Promise<void>> = new Map()
+  readonly #unknown: TokenFit = new TokenFit()
   #count: Count | undefined
   #loading: Promise<void> | undefined
 
-  constructor(memory?: RatioMemory) {
+  constructor(memory?: FitMemory) {
     this.#memory = memory
   }
 
@@ -97,13 +62,18 @@ export class TokenEstimator {
     if (!memory) return Promise.resolve()
     const asked = this.#asked.get(model)
     if (asked) return asked
-    const asking = memory.read(model).then((ratios) => {
-      if (!ratios || this.#ratios.has(model)) return
-      this.#ratios.set(model, clamped(ratios))
-      this.#kept.set(model, clamped(ratios))
+    const asking = memory.read(model).then((fitted) => {
+      if (!fitted || this.#fits.has(model)) return
+      this.#fits.set(model, new TokenFit(fitted))
+      this.#kept.set(model, fitted)
     })
     this.#asked.set(model, asking)
     return asking
+  }
+
+  /** Whether anything was learned of a model's tokenizer. */
+  knows(model: ModelKey): boolean {
+    return this.#fits.has(model)
   }
 
   /** o200k tokens of a text, or an upper bound of them. */
@@ -111,51 +81,45 @@ export class TokenEstimator {
     return this.#count ? this.#count(text) : Buffer.byteLength(text) / BYTES_PER_TOKEN
   }
 
-  /** The same, with how much of it is not ASCII. */
+  /** The same by script. */
   amount(text: string): Amount {
     const raw = this.raw(text)
-    const foreign = Math.min(raw, FOREIGN_TOKENS * (text.match(FOREIGN)?.length ?? 0))
-    return { plain: raw - foreign, foreign }
+    const [western, eastern, rare] = signsOf(text)
+    const signs = western + eastern + rare
+    if (signs === 0) return plain(raw)
+    return [Math.max(0, raw - FOREIGN_TOKENS * signs), western, eastern, rare]
   }
 
-  /** Tokens of this model for so many of o200k, margin included; not rounded. */
-  scaled(model: ModelKey, { plain, foreign }: Amount): number {
-    const ratios = this.#ratios.get(model)
-    if (!ratios) return (plain + foreign * COLD_FOREIGN) * COLD_MARGIN
-    const margin = Math.max(WARM_MARGIN, 1 + SURPRISE_MARGIN * (this.#surprises.get(model) ?? 0))
-    return (plain * ratios.plain + foreign * ratios.foreign) * margin
+  /** Tokens that this comes to for a model, at most, as far as is known; not rounded. @param messages whose templates are counted with it */
+  bound(model: ModelKey, amount: Amount, messages = 0): number {
+    return this.#fit(model).bound(amount, messages)
   }
 
-  /** Tokens of a text for this model, margin included. */
+  /** Tokens that this probably comes to, with a margin. What can be left out goes by its bound; what cannot, by this. */
+  likely(model: ModelKey, amount: Amount, messages = 0): number {
+    return this.#fit(model).likely(amount, messages)
+  }
+
+  /** Tokens that a text probably has for this model. */
   estimate(model: ModelKey, text: string): number {
-    return Math.ceil(this.scaled(model, this.amount(text)))
-  }
-
-  /** Tokens of one message with its template. @param amount of its text, where that is known */
-  message(model: ModelKey, message: PromptMessage, amount: Amount = this.amount(promptText(message))): number {
-    return MESSAGE_OVERHEAD + Math.ceil(this.scaled(model, amount))
+    return Math.ceil(this.likely(model, this.amount(text)))
   }
 
   /** @param size of the prompt @param reported tokens of the whole prompt by the model's own tokenizer */
-  learn(model: ModelKey, { plain, foreign, messages }: RawSize, reported: number): void {
-    if (!this.#count || plain + foreign < LEAST_TO_LEARN || reported <= 0) return
-    const seen = Math.max(1, reported - LEAST_OVERHEAD * messages)
-    const old = this.#ratios.get(model)
-    const first = seen / (plain + foreign * COLD_FOREIGN)
-    const ratios = old ?? { plain: first, foreign: first * COLD_FOREIGN }
-    const missed = seen - (plain * ratios.plain + foreign * ratios.foreign)
-    if (old) {
-      const surprise = Math.min(MOST_SURPRISE, missed / Math.max(1, seen - missed))
-      this.#surprises.set(model, Math.max(surprise, FORGET * (this.#surprises.get(model) ?? 0)))
-    }
-    // The nearest ratios by which this prompt would have been estimated right (Kaczmarz).
-    const step = ((missed > 0 ? 1 : LEARNING_RATE) * missed) / (plain * plain + foreign * foreign)
-    const learned = clamped({ plain: ratios.plain + step * plain, foreign: ratios.foreign + step * foreign })
-    this.#ratios.set(model, learned)
+  learn(model: ModelKey, { amount, messages }: RawSize, reported: number): void {
+    if (!this.#count || total(amount) < LEAST_TO_LEARN || reported <= 0) return
+    const fit = this.#fits.get(model) ?? new TokenFit()
+    this.#fits.set(model, fit)
+    fit.learn(amount, messages, reported)
+    const { fitted } = fit
     const kept = this.#kept.get(model)
-    if (kept && near(learned.plain, kept.plain) && near(learned.foreign, kept.foreign)) return
-    this.#kept.set(model, learned)
-    this.#memory?.write(model, learned)
+    if (kept && isNear(fitted, kept)) return
+    this.#kept.set(model, fitted)
+    this.#memory?.write(model, fitted)
+  }
+
+  #fit(model: ModelKey): TokenFit {
+    return this.#fits.get(model) ?? this.#unknown
   }
 }
 
@@ -169,21 +133,33 @@ export function promptText(message: PromptMessage): string {
     .join('\n')
 }
 
-function near(a: number, b: number): boolean {
-  return Math.abs(a - b) < WORTH_KEEPING * b
+/** An amount of ASCII. */
+export function plain(tokens: number): Amount {
+  return [tokens, 0, 0, 0]
 }
 
-function clamped({ plain, foreign }: Ratios): Ratios {
-  const within = (ratio: number): number => Math.min(MOST_RATIO, Math.max(LEAST_RATIO, ratio))
-  return { plain: within(plain), foreign: within(foreign) }
-}
-
-/** Both together. */
+/** All together. */
 export function sumOf(amounts: readonly Amount[]): Amount {
-  let [plain, foreign] = [0, 0]
+  let [ascii, western, eastern, rare] = [0, 0, 0, 0]
   for (const amount of amounts) {
-    plain += amount.plain
-    foreign += amount.foreign
+    ascii += amount[0]
+    western += amount[1]
+    eastern += amount[2]
+    rare += amount[3]
   }
-  return { plain, foreign }
+  return [ascii, western, eastern, rare]
+}
+
+/** Signs that are not ASCII, in UTF-16 units, by script. */
+function signsOf(text: string): [western: number, eastern: number, rare: number] {
+  let [western, eastern, rare] = [0, 0, 0]
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code < 0x80) continue
+    if (code < 0x800 || (code >= 0x2000 && code < 0x2070)) western++
+    else if ((code >= 0x2e80 && code < 0xa000) || (code >= 0xac00 && code < 0xd7b0) || (code >= 0xf900 && code < 0xfb00) || code >= 0xff00)
+      eastern++
+    else rare++
+  }
+  return [western, eastern, rare]
 }

@@ -18,19 +18,31 @@ const TOOL_OUTPUT = 800
 /** Groups messages in ascending order. Results without their call, which no template takes, are left out. */
 export function unitsOf(messages: readonly Message[]): Unit[] {
   const units: { messages: Message[] }[] = []
-  let open: Set<string> = new Set()
+  let open: ReadonlySet<string> = NONE
   for (const message of messages) {
     if (message.role !== 'tool') {
       units.push({ messages: [message] })
-      open = new Set(message.parts.flatMap((part) => (part.type === 'tool-call' ? [part.callId] : [])))
+      open = callsOf(message)
     } else if (message.parts.some((part) => part.type === 'tool-result' && open.has(part.callId))) units.at(-1)?.messages.push(message)
   }
   return units
 }
 
+const NONE: ReadonlySet<string> = new Set()
+
+/** Ids of the tools' answers that a message waits for. */
+function callsOf({ parts }: Message): ReadonlySet<string> {
+  if (!parts.some(({ type }) => type === 'tool-call')) return NONE
+  return new Set(parts.flatMap((part) => (part.type === 'tool-call' ? [part.callId] : [])))
+}
+
 /** As it goes to a model: without reasoning. */
 export function toPrompt({ role, parts }: Pick<Message, 'role' | 'parts'>): PromptMessage {
-  return { role, parts: parts.filter((part) => part.type !== 'reasoning') }
+  return { role, parts: parts.some(isReasoning) ? parts.filter((part) => !isReasoning(part)) : parts }
+}
+
+function isReasoning({ type }: Part): boolean {
+  return type === 'reasoning'
 }
 
 /** A message whose long tool output is cut in the middle, with a note on where all of it is. */

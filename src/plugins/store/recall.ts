@@ -3,11 +3,11 @@
  *
  * @module
  */
-import type { Message } from '../../chat/message.ts'
+import type { Message, Part } from '../../chat/message.ts'
 import type { RecallQuery, RecallStore, Recollection } from '../../chat/recall.ts'
 import { MESSAGE_COLUMNS, type MessageRow, rowLimit, toMessage } from './conversations.ts'
 import type { Database } from './database.ts'
-import { indexMessages } from './indexing.ts'
+import type { Indexer } from './indexing.ts'
 import { decode } from './json.ts'
 import { inBody, MAX_TERMS, queryTerms } from './search-text.ts'
 import { type Connection, plain } from './sqlite.ts'
@@ -44,15 +44,14 @@ interface Range {
   to: number
 }
 
-/** @param onIndexError told when new messages cannot be indexed; those indexed before are found all the same */
-export function recall(database: Database, onIndexError: (error: unknown) => void): RecallStore {
+export function recall(database: Database, indexer: Indexer): RecallStore {
   return {
     async recall(query) {
-      await indexMessages(database).catch(onIndexError)
+      await indexer.forTurn(query.sessionId, query.before)
       return database.read((db) => recollect(db, query))
     },
     async instructions(sessionId, { before, limit }) {
-      await indexMessages(database).catch(onIndexError)
+      await indexer.forTurn(sessionId, before)
       return database.read((db) =>
         db
           .all<MessageRow>(
@@ -73,8 +72,7 @@ function recollect(db: Connection, { sessionId, words, before, limit, around }: 
   if (!place || terms.length === 0) return { passages: [], total: place?.total ?? 0, frequencies: new Map() }
   const { total } = place
   // The rarest say most, and pairs of signs are all of one length: those that are there are counted before they are chosen.
-  const counted = terms
-    .map((term) => ({ term, count: countUpTo(db, term, place) }))
+  const counted = countsOf(db, terms, place)
     .filter(({ count }) => count > 0)
     .sort((a, b) => a.count - b.count)
     .slice(0, MAX_TERMS)
@@ -86,8 +84,7 @@ function recollect(db: Connection, { sessionId, words, before, limit, around }: 
     limit,
     around,
   )
-  const passages = ranges.map((range) => read(db, place.session, range, before)).filter((messages) => messages.length > 0)
-  return { passages, total, frequencies }
+  return { passages: read(db, place.session, ranges, before), total, frequencies }
 }
 
 function placeOf(db: Connection, sessionId: string): Place | undefined {
@@ -101,32 +98,38 @@ function placeOf(db: Connection, sessionId: string): Place | undefined {
   return found && { ...found, dense: found.total >= DENSE * (found.last - found.first + 1) }
 }
 
-/** A condition on the index, with its values. */
-function match(
-  terms: string,
-  { session, first, last, dense }: Place,
-): { readonly sql: string; readonly values: readonly (string | number)[] } {
-  return dense
-    ? { sql: 'messages_fts MATCH ? AND rowid BETWEEN ? AND ?', values: [inBody(terms), first, last] }
-    : { sql: 'messages_fts MATCH ?', values: [inBody(terms, session)] }
+/** How many messages of the session have a term, up to a bound. */
+function countsOf(db: Connection, terms: readonly string[], place: Place): { readonly term: string; readonly count: number }[] {
+  const counts = each(db, terms, place, 'SELECT count(*) FROM (SELECT 1 FROM messages_fts WHERE', `LIMIT ${COMMON})`)
+  return terms.map((term, at) => ({ term, count: Number(counts[at] ?? 0) }))
 }
 
-function countUpTo(db: Connection, term: string, place: Place): number {
-  const { sql, values } = match(term, place)
-  return (
-    db.get<{ count: number }>(`SELECT count(*) AS count FROM (SELECT 1 FROM messages_fts WHERE ${sql} LIMIT ?)`, [...values, COMMON])
-      ?.count ?? 0
+/** Newest messages that have a term, by term. */
+function seqsOf(db: Connection, terms: readonly string[], place: Place, newest: number): number[][] {
+  const lists = each(
+    db,
+    terms,
+    place,
+    'SELECT group_concat(rowid) FROM (SELECT rowid FROM messages_fts WHERE',
+    `ORDER BY rowid DESC LIMIT ${newest})`,
   )
+  return lists.map((seqs) => (seqs === null ? [] : String(seqs).split(',').map(Number)))
 }
 
-/** One row for all: a row costs more than a hit. */
-function seqsOf(db: Connection, terms: string, place: Place, newest: number): number[] {
-  const { sql, values } = match(terms, place)
-  const { seqs } = db.get<{ seqs: string | null }>(
-    `SELECT group_concat(seq) AS seqs FROM (SELECT rowid AS seq FROM messages_fts WHERE ${sql} ORDER BY rowid DESC LIMIT ?)`,
-    [...values, newest],
-  ) ?? { seqs: null }
-  return seqs === null ? [] : String(seqs).split(',').map(Number)
+/** Asks the index once for each term and hands over one row for all: a row costs more than a hit, a statement more than a row. */
+function each(
+  db: Connection,
+  terms: readonly string[],
+  { session, first, last, dense }: Place,
+  before: string,
+  after: string,
+): (number | string | null)[] {
+  const inside = dense ? 'AND rowid BETWEEN ? AND ?' : ''
+  const { found } = db.get<{ found: string }>(
+    `SELECT json_group_array((${before} messages_fts MATCH term.value ${inside} ${after})) AS found FROM json_each(?) term`,
+    [...(dense ? [first, last] : []), JSON.stringify(terms.map((term) => inBody(term, dense ? undefined : session)))],
+  ) ?? { found: '[]' }
+  return JSON.parse(found)
 }
 
 /**
@@ -134,18 +137,25 @@ function seqsOf(db: Connection, terms: string, place: Place, newest: number): nu
  * the whole index, the session's mark among them.
  */
 function hits(db: Connection, place: Place, counted: readonly { readonly term: string; readonly count: number }[]): Hit[] {
-  const scores = new Map<number, number>()
   let left = MAX_HITS
+  const rare: { readonly term: string; readonly rarity: number }[] = []
   for (const { term, count } of counted) {
-    if (count === 0) continue
     if (count >= COMMON || count > left) break
     left -= count
-    const rarity = Math.log(1 + place.total / count)
-    for (const seq of seqsOf(db, term, place, COMMON)) scores.set(seq, (scores.get(seq) ?? 0) + rarity)
+    rare.push({ term, rarity: Math.log(1 + place.total / count) })
   }
-  if (scores.size === 0) {
-    const all = counted.filter(({ count }) => count > 0).map(({ term }) => term)
-    for (const seq of all.length > 0 ? seqsOf(db, all.join(' AND '), place, MAX_COMMON_HITS) : []) scores.set(seq, 1)
+  const scores = new Map<number, number>()
+  if (rare.length === 0) {
+    const all = counted.map(({ term }) => term).join(' AND ')
+    for (const seq of all === '' ? [] : (seqsOf(db, [all], place, MAX_COMMON_HITS)[0] ?? [])) scores.set(seq, 1)
+  } else {
+    const lists = seqsOf(
+      db,
+      rare.map(({ term }) => term),
+      place,
+      COMMON,
+    )
+    for (const [at, { rarity }] of rare.entries()) for (const seq of lists[at] ?? []) scores.set(seq, (scores.get(seq) ?? 0) + rarity)
   }
   return [...scores].map(([seq, score]) => ({ seq, score }))
 }
@@ -170,6 +180,7 @@ function rangesOf(found: readonly Hit[], limit: number, around: number): Range[]
   let covered = 0
   for (const { seq } of byWorth) {
     if (covered >= limit) break
+    if (ranges.some(({ from, to }) => from <= seq - around && seq + around <= to)) continue
     let joined: Range = { from: seq - around, to: seq + around }
     const apart: Range[] = []
     for (const range of ranges) {
@@ -182,16 +193,29 @@ function rangesOf(found: readonly Hit[], limit: number, around: number): Range[]
   return ranges.sort((a, b) => a.from - b.from)
 }
 
-/** One row for all: the engine hands rows over one by one, which costs more than reading them. */
-function read(db: Connection, session: number, { from, to }: Range, before: number): Message[] {
+/** Passages that are not empty. One row for all: the engine hands rows over one by one, which costs more than reading them. */
+function read(db: Connection, session: number, ranges: readonly Range[], before: number): Message[][] {
+  if (ranges.length === 0) return []
   const { rows } = db.get<{ rows: string }>(
-    `SELECT json_group_array(json_array(seq, id, sessionId, turnId, role, time, complete, parts)) AS rows FROM (
-       SELECT ${MESSAGE_COLUMNS} FROM messages m JOIN sessions s ON s.num = m.session
-       WHERE m.session = ? AND m.seq BETWEEN ? AND ? ORDER BY m.seq)`,
-    [session, from, Math.min(to, before - 1)],
+    `SELECT json_group_array(json_array(range, seq, id, sessionId, turnId, role, time, complete, json(parts))) AS rows FROM (
+       SELECT r.key AS range, ${MESSAGE_COLUMNS}
+       FROM json_each(?) r CROSS JOIN messages m ON m.seq BETWEEN r.value ->> 0 AND r.value ->> 1 JOIN sessions s ON s.num = m.session
+       WHERE m.session = ? ORDER BY r.key, m.seq)`,
+    [JSON.stringify(ranges.map(({ from, to }) => [from, Math.min(to, before - 1)])), session],
   ) ?? { rows: '[]' }
-  type Row = [number, string, string, string, MessageRow['role'], number, number, string]
-  return decode<Row[]>(rows).map(([seq, id, sessionId, turnId, role, time, complete, parts]) =>
-    toMessage({ seq, id: plain(id), sessionId: plain(sessionId), turnId: plain(turnId), role, time, complete, parts }),
-  )
+  type Row = [range: number, number, string, string, string, Message['role'], number, number, Part[]]
+  const passages: Message[][] = ranges.map(() => [])
+  for (const [range, seq, id, sessionId, turnId, role, time, complete, parts] of decode<Row[]>(rows)) {
+    passages[range]?.push({
+      id: plain(id),
+      seq,
+      sessionId: plain(sessionId),
+      turnId: plain(turnId),
+      role,
+      parts,
+      time,
+      complete: complete === 1,
+    })
+  }
+  return passages.filter((messages) => messages.length > 0)
 }

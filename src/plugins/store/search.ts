@@ -6,7 +6,7 @@
 import type { Store } from '../../chat/store.ts'
 import { MESSAGE_COLUMNS, type MessageRow, rowLimit, toMessage } from './conversations.ts'
 import type { Database } from './database.ts'
-import { indexMessages } from './indexing.ts'
+import type { Indexer } from './indexing.ts'
 import { inBody, queryTerms } from './search-text.ts'
 import type { Connection } from './sqlite.ts'
 
@@ -20,11 +20,10 @@ interface HitRow extends MessageRow {
   readonly rank: number
 }
 
-/** @param onIndexError told when new messages cannot be indexed; those indexed before are found all the same */
-export function search(database: Database, onIndexError: (error: unknown) => void): Pick<Store, 'search'> {
+export function search(database: Database, indexer: Indexer): Pick<Store, 'search'> {
   return {
     async search(query, { sessionId, limit = DEFAULT_LIMIT } = {}) {
-      await indexMessages(database).catch(onIndexError)
+      await indexer.all()
       return database.read((db) => {
         const terms = queryTerms(query)
         const session = sessionId === undefined ? undefined : sessionNumber(db, sessionId)

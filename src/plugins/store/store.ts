@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Store } from '../../chat/store.ts'
 import { conversations, removeDeleted } from './conversations.ts'
 import { Database, type DatabaseOptions } from './database.ts'
-import { indexMessages } from './indexing.ts'
+import { Indexer, indexMessages } from './indexing.ts'
 import { ledger } from './ledger.ts'
 import { log, pruneLog } from './log.ts'
 import { type Processes, systemProcesses } from './processes.ts'
@@ -34,9 +34,6 @@ export interface OpenStore extends Store {
 
 /** The log may be pruned once a day; a long-lived process asks this often, in ms. */
 const UPKEEP_EVERY_MS = 6 * 60 * 60 * 1000
-
-/** New messages are indexed so long after the first of them, in ms: not while an answer ends. */
-const INDEX_AFTER_MS = 100
 
 /** Upkeep while closing takes at most about so long, in ms; the rest goes the next day. */
 const CLOSING_UPKEEP_MS = 50
@@ -70,25 +67,19 @@ export function createStore(options: StoreOptions): OpenStore {
   const failed = (error: unknown): void => {
     if (!stop.signal.aborted) onUpkeepError?.(error)
   }
-  let indexing: NodeJS.Timeout | undefined
-  const indexSoon = (): void => {
-    indexing ??= setTimeout(() => {
-      indexing = undefined
-      void indexMessages(database, stop.signal).catch(failed)
-    }, INDEX_AFTER_MS).unref()
-  }
+  const indexer = new Indexer(database, failed)
 
   return {
     location: options.file,
     ...talk,
     async appendMessage(message, spans) {
       const stored = await talk.appendMessage(message, spans)
-      indexSoon()
+      indexer.soon()
       return stored
     },
-    ...search(database, failed),
+    ...search(database, indexer),
     ...ledger(database),
-    ...recall(database, failed),
+    ...recall(database, indexer),
     ...log(database, now),
     ...shared(
       database,
@@ -98,7 +89,7 @@ export function createStore(options: StoreOptions): OpenStore {
     async close() {
       stop.abort()
       clearTimeout(timer)
-      clearTimeout(indexing)
+      indexer.stop()
       // A process that lives for one command gets no other moment.
       if (timer && !running) running = tidy(AbortSignal.timeout(CLOSING_UPKEEP_MS))
       // Another process may hold the lock: closing does not wait for upkeep as long as for a message.

@@ -7,7 +7,7 @@ import { assemble } from '../../../src/plugins/compression/assemble.ts'
 import { Excerpts } from '../../../src/plugins/compression/excerpts.ts'
 import { KeptTails, KnownLengths } from '../../../src/plugins/compression/history.ts'
 import { Remembered } from '../../../src/plugins/compression/remembered.ts'
-import { promptText, TokenEstimator } from '../../../src/plugins/compression/tokens.ts'
+import { plain, promptText, TokenEstimator } from '../../../src/plugins/compression/tokens.ts'
 
 const OPTIONS = { prepareAt: 0.7, condenseAt: 0.9, condenseTo: 0.5, extractShare: 0.25 }
 const estimator = new TokenEstimator()
@@ -72,6 +72,9 @@ const section = (id: string, text: string, changes: Partial<PromptSection> = {})
   ...changes,
 })
 
+/** As far as is known of the model. */
+const tokensOf = (each: PromptMessage): number => estimator.likely('x/y', estimator.amount(promptText(each)), 1)
+
 const talk = (turns: number, words: number): Message[] =>
   Array.from({ length: turns * 2 }, (_, index) =>
     message(
@@ -104,10 +107,10 @@ describe('a conversation that fits', () => {
 
   it('is condensed from 90 % of what is usable on, not before', async () => {
     const usable = 2048 * 0.75
+    for (let report = 0; report < 20; report++) estimator.learn('x/y', { amount: plain(1000), messages: 10 }, 1050)
     for (const turns of [2, 6, 8, 10, 12, 13, 14, 15, 16, 20]) {
       const history = talk(turns, 25)
-      const cost =
-        history.reduce((sum, each) => sum + estimator.message('x/y', each), 0) + estimator.message('x/y', message('user', 'And now?'))
+      const cost = history.reduce((sum, each) => sum + tokensOf(each), 0) + tokensOf(message('user', 'And now?'))
       const { condensed } = await compose({ history })
       if (cost < usable * 0.86) expect(condensed, `${cost} of ${usable}`).toBe(false)
       if (cost > usable * 0.91) expect(condensed, `${cost} of ${usable}`).toBe(true)
@@ -144,7 +147,7 @@ describe('a conversation that does not fit', () => {
     const history = talk(60, 30)
     const newest = message('user', 'word '.repeat(1100))
     const counted = (factor: number) => (messages: readonly PromptMessage[]) =>
-      Math.ceil(messages.reduce((sum, each) => sum + estimator.message('x/y', each), 0) * factor)
+      Math.ceil(messages.reduce((sum, each) => sum + tokensOf(each), 0) * factor)
     expect(await compose({ history, newest, exact: counted(0.9) })).toMatchObject({ exact: true })
     await expect(compose({ history, newest, exact: () => 1e9 })).rejects.toMatchObject({ code: 'MAI_CONTEXT_OVERFLOW' })
   })
@@ -239,7 +242,7 @@ describe('whatever was said, and however small the window', () => {
           prompt = await compose({ history, newest: asked, contextLength })
         } catch (error) {
           expect(error).toMatchObject({ code: 'MAI_CONTEXT_OVERFLOW' })
-          expect(estimator.message('x/y', asked)).toBeGreaterThan(contextLength * 0.6)
+          expect(tokensOf(asked)).toBeGreaterThan(contextLength * 0.6)
           return
         }
         expect(prompt.tokens).toBeLessThanOrEqual(prompt.usableTokens)

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { countTokens } from 'gpt-tokenizer/encoding/o200k_base'
 import { describe, expect, it } from 'vitest'
 import { boundedCount } from '../../../src/plugins/compression/o200k.ts'
@@ -12,6 +13,42 @@ describe('counting tokens', () => {
       expect(count(text)).toBe(plain(text))
     },
   )
+
+  it('is exact for any words, signs and spaces in any order', () => {
+    const piece = fc.oneof(
+      fc.constantFrom(
+        ' ',
+        '  ',
+        '\n',
+        ' \n ',
+        '\t',
+        '.',
+        ',',
+        "'s",
+        ' (',
+        '"',
+        '//',
+        '_',
+        '123',
+        ' 4567',
+        "don't",
+        'Über',
+        'é',
+        '你好',
+        '🙂',
+        '\u0301',
+        '\u00a0',
+      ),
+      fc.string({ unit: fc.constantFrom(...'abcXYZ019.-'), minLength: 1, maxLength: 9 }).map((word) => ` ${word}`),
+    )
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 40 }), (pieces) => {
+        const text = pieces.join('')
+        expect(count(text)).toBe(plain(text))
+      }),
+      { numRuns: 2000 },
+    )
+  })
 
   it.each(['x'.repeat(3000), '你好世界'.repeat(500), ' '.repeat(3000), `before ${'ab'.repeat(1000)} after`])(
     'is a little on the safe side for runs without a break',

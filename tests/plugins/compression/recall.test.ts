@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AssembledPrompt } from '../../../src/chat/context.ts'
 import type { Message, Part } from '../../../src/chat/message.ts'
-import { promptText } from '../../../src/plugins/compression/tokens.ts'
+import { plain, promptText } from '../../../src/plugins/compression/tokens.ts'
 import { DEFAULTS, type Said, smallTalk, systemText, Talks, textIn } from './support.ts'
 
 let talks: Talks
@@ -245,6 +245,8 @@ describe('whatever was said', () => {
   it('options hold: a share of the window is what is aimed at', async () => {
     const id = await talks.session(smallTalk(120))
     const message = await talks.say(id, 'What about the silver bridge?')
+    await talks.tokens.load()
+    for (let report = 0; report < 20; report++) talks.tokens.learn('x/y', { amount: plain(1000), messages: 10 }, 1050)
     for (const condenseTo of [0.3, 0.5, 0.8]) {
       const { prompt } = await talks.prompt(message, 4096, { options: { ...DEFAULTS, condenseTo } })
       expect(prompt.tokens / prompt.usableTokens).toBeLessThanOrEqual(condenseTo + 0.01)

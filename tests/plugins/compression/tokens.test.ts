@@ -1,5 +1,7 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Ratios, TokenEstimator } from '../../../src/plugins/compression/tokens.ts'
+import { type Amount, type Fitted, TokenFit } from '../../../src/plugins/compression/token-fit.ts'
+import { plain, sumOf, TokenEstimator } from '../../../src/plugins/compression/tokens.ts'
 
 const MODEL = 'x/y'
 
@@ -9,45 +11,86 @@ async function estimator(memory?: ConstructorParameters<typeof TokenEstimator>[0
   return tokens
 }
 
+const ascii = (tokens: number, messages = 1): { amount: Amount; messages: number } => ({ amount: plain(tokens), messages })
+const eastern = (tokens: number): Amount => [0, 0, tokens, 0]
+
 describe('what is learned of a tokenizer', () => {
-  it('brings estimates near what the engine reports, for ASCII and for other text apart', async () => {
+  it('brings estimates near what the engine reports, for ASCII and for other scripts apart', async () => {
     const tokens = await estimator()
     for (let round = 0; round < 60; round++) {
-      const size = round % 2 === 0 ? { plain: 1000, foreign: 10, messages: 4 } : { plain: 300, foreign: 900, messages: 4 }
-      tokens.learn(MODEL, size, size.plain * 1.2 + size.foreign * 2.5 + 4 * size.messages)
+      const amount: Amount = round % 2 === 0 ? [1000, 0, 10, 0] : [300, 0, 900, 0]
+      tokens.learn(MODEL, { amount, messages: 4 }, amount[0] * 1.2 + amount[2] * 2.5 + 4 * 5)
     }
-    expect(tokens.scaled(MODEL, { plain: 1000, foreign: 0 }) / 1000).toBeGreaterThan(1.2)
-    expect(tokens.scaled(MODEL, { plain: 1000, foreign: 0 }) / 1000).toBeLessThan(1.2 * 1.35)
-    expect(tokens.scaled(MODEL, { plain: 0, foreign: 1000 }) / 1000).toBeGreaterThan(2.5)
-    expect(tokens.scaled(MODEL, { plain: 0, foreign: 1000 }) / 1000).toBeLessThan(2.5 * 1.35)
+    const near = (estimate: number, truth: number): void => {
+      expect(estimate).toBeGreaterThan(truth)
+      expect(estimate).toBeLessThan(truth * 1.1)
+    }
+    near(tokens.bound(MODEL, plain(1000)) / 1000, 1.2)
+    near(tokens.bound(MODEL, eastern(1000)) / 1000, 2.5)
+  })
+
+  it('leaves a script that was never seen on the safe side: a token for each of its bytes', async () => {
+    const tokens = await estimator()
+    for (let round = 0; round < 60; round++) tokens.learn(MODEL, ascii(1000), 1005)
+    expect(tokens.bound(MODEL, plain(1000))).toBeLessThan(1100)
+    for (const text of ['你好世界', 'Привет, мир', 'สวัสดีชาวโลก', 'नमस्ते दुनिया', '👋🌍']) {
+      expect(tokens.bound(MODEL, tokens.amount(text.repeat(50))), text).toBeGreaterThan(0.9 * Buffer.byteLength(text.repeat(50)))
+    }
   })
 
   it('is believed at once where a prompt was longer than estimated, and slowly where it was shorter', async () => {
     const tokens = await estimator()
-    const size = { plain: 1000, foreign: 0, messages: 1 }
-    tokens.learn(MODEL, size, 1003)
-    tokens.learn(MODEL, size, 1503)
-    expect(tokens.scaled(MODEL, size)).toBeGreaterThan(1500)
-    tokens.learn(MODEL, size, 1003)
-    expect(tokens.scaled(MODEL, size)).toBeGreaterThan(1300)
+    tokens.learn(MODEL, ascii(1000), 1003)
+    tokens.learn(MODEL, ascii(1000), 1503)
+    expect(tokens.bound(MODEL, plain(1000), 1)).toBeGreaterThan(1500)
+    tokens.learn(MODEL, ascii(1000), 1003)
+    expect(tokens.bound(MODEL, plain(1000), 1)).toBeGreaterThan(1300)
   })
 
   it('is kept for the next process, and a strange report cannot break it', async () => {
-    const kept = new Map<string, Ratios>()
+    const kept = new Map<string, Fitted>()
     const memory = {
       read: async (model: string) => kept.get(model),
-      write: (model: string, ratios: Ratios) => void kept.set(model, ratios),
+      write: (model: string, fitted: Fitted) => void kept.set(model, fitted),
     }
     const first = await estimator(memory)
-    first.learn(MODEL, { plain: 1000, foreign: 0, messages: 1 }, 2003)
-    first.learn(MODEL, { plain: 10, foreign: 0, messages: 1 }, 5000)
-    first.learn('odd/y', { plain: 1000, foreign: 0, messages: 1 }, 1e9)
+    for (let round = 0; round < 10; round++) first.learn(MODEL, ascii(1000), 2003)
+    first.learn(MODEL, ascii(10), 5000)
+    first.learn('odd/y', ascii(1000), 1e9)
+    first.learn('odd/z', ascii(1000), 1)
     const next = await estimator(memory)
-    await next.remember(MODEL)
-    await next.remember('odd/y')
-    const estimate = next.scaled(MODEL, { plain: 1000, foreign: 0 })
+    for (const model of [MODEL, 'odd/y', 'odd/z']) await next.remember(model)
+    expect(next.knows('odd/w')).toBe(false)
+    const estimate = next.bound(MODEL, plain(1000))
     expect(estimate).toBeGreaterThan(2000)
     expect(estimate).toBeLessThan(2300)
-    expect(next.scaled('odd/y', { plain: 1000, foreign: 0 })).toBeLessThan(7000)
+    expect(next.bound('odd/y', plain(1000))).toBeLessThan(7000)
+    expect(next.bound('odd/z', plain(1000))).toBeGreaterThan(500)
+  })
+
+  it('never makes parts together shorter than the whole', () => {
+    const some = fc.double({ min: 0, max: 1e5, noNaN: true })
+    const amount: fc.Arbitrary<Amount> = fc.tuple(some, some, some, some)
+    const size = fc.record({ amount, messages: fc.integer({ min: 0, max: 100 }) })
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(size, fc.double({ min: 0.3, max: 8, noNaN: true })), { maxLength: 20 }),
+        fc.array(size, { minLength: 1 }),
+        (reports, parts) => {
+          const fit = new TokenFit()
+          for (const [{ amount: told, messages }, ratio] of reports) {
+            const tokens = told[0] + told[1] + told[2] + told[3]
+            if (tokens > 200) fit.learn(told, messages, tokens * ratio)
+          }
+          const whole = fit.bound(
+            sumOf(parts.map((part) => part.amount)),
+            parts.reduce((sum, { messages }) => sum + messages, 0),
+          )
+          const apart = parts.reduce((sum, part) => sum + fit.bound(part.amount, part.messages), 0)
+          expect(Number.isFinite(whole)).toBe(true)
+          expect(apart).toBeGreaterThanOrEqual(whole * (1 - 1e-6))
+        },
+      ),
+    )
   })
 })
