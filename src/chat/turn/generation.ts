@@ -81,6 +81,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   const firstLimit = firstTokenLimit(input.firstTokenMs, input.promptTokens, input.shown.prefillPerSecond)
   let completionTokens = 0
   let wrote = false
+  let called = false
   let firstAt: number | undefined
   let lastAt = began
   let prefill = 0
@@ -102,6 +103,8 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     }
     firstAt ??= now()
     if (piece.type === 'tool-call') {
+      // What nobody offered, nobody can do.
+      called ||= request.tools !== undefined && request.tools.length > 0
       alive({ tokens: 0, toolCall: true })
       return input.toolCall(piece)
     }
@@ -141,7 +144,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     const finish = result?.finish ?? 'failed'
     input.release(gate.end(finish, now()))
     if (gate.struggle) return finished(finish, result?.usage, confirmed(gate, input))
-    return finished(finish, result?.usage, badEnd(finish, wrote || (already !== '' && input.mayBeEmpty)))
+    return finished(finish, result?.usage, badEnd(finish, wrote || called || (already !== '' && input.mayBeEmpty)))
   } catch (error) {
     input.release(gate.cut())
     if (input.signal.aborted) return finished('cancelled', undefined, undefined)
@@ -193,7 +196,7 @@ function badEnd(finish: FinishReason, hasContent: boolean): Trouble | undefined 
   if (finish === 'failed') return trouble('failed', 'the engine gave up', true)
   if (finish === 'content-filter') return troubleOf(backendError('MAI_CONTENT_FILTERED', 'The provider refused to answer.'))
   // Also where it should have gone on with an answer: whether that was whole, one model alone cannot say.
-  if (!hasContent && finish === 'stop') return trouble('empty', 'the answer has no content', false)
+  if (!hasContent && (finish === 'stop' || finish === 'tool-calls')) return trouble('empty', 'the answer has no content', false)
   return undefined
 }
 

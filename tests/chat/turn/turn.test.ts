@@ -167,6 +167,12 @@ describe('a turn', () => {
     expect((await mai.getConversationHistory()).at(-1)?.parts).toEqual([{ type: 'text', text: 'I look.' }, call])
   })
 
+  it('asks another model where one only calls tools that nobody offered', async () => {
+    const call = { type: 'tool-call' as const, callId: '1', name: 'get', arguments: '{}' }
+    const { mai } = await world([{ id: 'a', sizeBytes: 4 * GB, answer: '', toolCalls: [call] }, whole('b')])
+    expect(await mai.processMessage('Tell me a story.')).toMatchObject({ text: STORY, model: 'scripted/b', toolCalls: [] })
+  })
+
   it('learns how fast a model is, keeps it, and tells those who watch', async () => {
     const starts: AnswerStart[] = []
     const watching = definePlugin({
