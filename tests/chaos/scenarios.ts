@@ -10,7 +10,7 @@ import { expect } from 'vitest'
 import type { TurnSettings } from '../../src/chat/settings.ts'
 import type { AnswerFault, Fault } from '../../src/testing/lmstudio-server/faults.ts'
 import type { OpenAiFault } from '../../src/testing/openai-server/faults.ts'
-import { type BackendName, engines, MODELS, type Stages, signalEngines } from './stages.ts'
+import { type BackendName, MODELS, type Stages, signalEngines } from './stages.ts'
 import { CANON, type Outcome } from './support.ts'
 
 const WORDS = CANON.split(/\s+/).length
@@ -54,7 +54,7 @@ export interface Scenario {
 const NO_SERVER: NotHere = { not: 'has no server: its engines are children of Mai, and die one by one' }
 
 /** Does something once, when the answer has so many characters. */
-function at(characters: number, act: () => void): (soFar: string) => void {
+export function at(characters: number, act: () => void): (soFar: string) => void {
   let done = false
   return (soFar) => {
     if (done || soFar.length < characters) return
@@ -171,7 +171,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'stands still while it loads',
-    turn: { lmstudio: { loadIdleMs: 300 }, 'openai-compatible': { firstTokenMs: 700 }, llamacpp: { loadIdleMs: 15_000 } },
+    turn: { lmstudio: { loadIdleMs: 300 }, 'openai-compatible': { firstTokenMs: 700 }, llamacpp: { loadIdleMs: 10_000 } },
     on: {
       lmstudio: ({ server }, random) => {
         server.faults.add({ kind: 'hang-load', atProgress: random(100) / 100 })
@@ -182,13 +182,13 @@ export const SCENARIOS: readonly Scenario[] = [
         server.faults.add({ kind: 'stall', afterPieces: 0, keepAliveMs: 50 })
         return undefined
       },
-      llamacpp: () => {
-        const stopping = setInterval(() => {
-          if (engines().length === 0) return
-          signalEngines('SIGSTOP')
-          clearInterval(stopping)
-        }, 10)
-        return { mend: () => clearInterval(stopping) }
+      llamacpp: ({ mai }) => {
+        // As soon as its process is there.
+        const off = mai.on('model.loading', () => {
+          off()
+          setImmediate(() => signalEngines('SIGSTOP'))
+        })
+        return undefined
       },
     },
     ends: 'whole',
