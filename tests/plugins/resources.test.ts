@@ -175,7 +175,8 @@ describe('Sampler', () => {
     expect(first.memory.totalBytes).toBe(32 * GIB)
     clock += 1000
     expect(it.latest()).toBe(first)
-    clock += 1
+    expect(it.latest(0)).not.toBe(first)
+    clock += 1001
     putMemory(85)
     expect(it.latest()).toMatchObject({ level: 'pressured', time: clock })
     expect(it.history()).toHaveLength(2)
