@@ -171,7 +171,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'stands still while it loads',
-    turn: { lmstudio: { loadIdleMs: 300 }, 'openai-compatible': { firstTokenMs: 700 }, llamacpp: { loadIdleMs: 10_000 } },
+    turn: { lmstudio: { loadIdleMs: 300 }, 'openai-compatible': { firstTokenMs: 700 }, llamacpp: { loadIdleMs: 20_000 } },
     on: {
       lmstudio: ({ server }, random) => {
         server.faults.add({ kind: 'hang-load', atProgress: random(100) / 100 })
