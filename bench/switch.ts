@@ -1,6 +1,7 @@
 /**
  * The gap that a switch in the middle of an answer makes, on the embedded engine: to a model that is loaded, beside that
- * model's own time to its first token, and to one that is not, beside the bare time to load it. Runs what is built.
+ * model's own time to its first token, and to one that is not, beside the bare time to load it, without and with its own
+ * first token; and where the time of the latter goes. Runs what is built.
  *
  * @module
  */
@@ -31,10 +32,10 @@ const TEXT = Array.from({ length: 20 }, (_, n) => `In year ${n + 1} the cat went
 /** Times of one switch, in ms: `performance.now()`. */
 interface Marks {
   struggled: number
+  loading: number
+  loaded: number
   asked: number
   firstPiece: number
-  /** Time that the newest load took. */
-  load: number
   request: GenerateRequest | undefined
 }
 
@@ -56,7 +57,7 @@ async function open(folder: string): Promise<World> {
   const { switching } = await built<typeof import('../src/plugins/switching/index.ts')>('plugins/switching/index.js')
   const { compression } = await built<typeof import('../src/plugins/compression/index.ts')>('plugins/compression/index.js')
   const { resourceTrace } = await built<typeof import('../src/testing/index.ts')>('testing/index.js')
-  const marks: Marks = { struggled: 0, asked: 0, firstPiece: 0, load: 0, request: undefined }
+  const marks: Marks = { struggled: 0, loading: 0, loaded: 0, asked: 0, firstPiece: 0, request: undefined }
   const struggling = definePlugin({
     name: 'struggling',
     apiVersion: 1,
@@ -89,13 +90,17 @@ async function open(folder: string): Promise<World> {
     ],
     models: { '*': { contextLength: CONTEXT } },
   })
-  mai.on('model.loaded', ({ ms }) => {
-    marks.load = ms
-  })
   const [backend] = mai.kernel.context.all('backend')
   if (!backend) throw new Error('no backend')
   const generate = backend.generate.bind(backend)
-  // The engine's own time is taken at its door.
+  // The engine's own times are taken at its door.
+  const load = backend.load.bind(backend)
+  backend.load = async (...order) => {
+    marks.loading = performance.now()
+    const instance = await load(...order)
+    marks.loaded = performance.now()
+    return instance
+  }
   backend.generate = (request, sink) => {
     marks.asked = performance.now()
     marks.firstPiece = 0
@@ -109,7 +114,10 @@ async function open(folder: string): Promise<World> {
 }
 
 /** A switch in the middle of an answer, with a conversation that neither model has seen. */
-async function switched({ mai, marks }: World, round: number): Promise<{ readonly gap: number; readonly engine: number }> {
+async function switched(
+  { mai, marks }: World,
+  round: number,
+): Promise<Readonly<Record<'gap' | 'first' | 'load' | 'before' | 'between', number>>> {
   const { id: sessionId } = await mai.openSession()
   const question = `${round}. ${'word '.repeat(PROMPT_TOKENS / 5)}`
   let shown = 0
@@ -121,9 +129,16 @@ async function switched({ mai, marks }: World, round: number): Promise<{ readonl
   }
   const reply = await stream.reply
   if (reply.switches.length !== 1 || text !== TEXT) throw new Error(`No clean switch: ${JSON.stringify(reply.attempts)} ${text.length}`)
-  const times = { gap: shown - marks.struggled, engine: marks.firstPiece - marks.asked }
+  const { struggled, loading, loaded, asked, firstPiece } = marks
+  const cold = loading > struggled
   marks.struggled = 0
-  return times
+  return {
+    gap: shown - struggled,
+    first: firstPiece - asked,
+    load: cold ? loaded - loading : 0,
+    before: (cold ? loading : asked) - struggled,
+    between: cold ? asked - loaded : 0,
+  }
 }
 
 /** The target's own time to its first token for the same kind of request, asked for directly. */
@@ -156,7 +171,7 @@ async function bareLoad(world: World, round: number): Promise<{ readonly load: n
   return { load, first }
 }
 
-async function measured(): Promise<Report> {
+async function measured(): Promise<readonly Report[]> {
   const folder = await fs.mkdtemp(path.join(await fs.realpath(os.tmpdir()), 'mai-bench-'))
   process.env.MAI_HOME = folder
   await writeRecitingModel(path.join(folder, 'first.gguf'), { text: TEXT, sizeBytes: SIZE_BYTES, contextLength: 8192 })
@@ -167,7 +182,7 @@ async function measured(): Promise<Report> {
     layers: 2,
   })
   const world = await open(folder)
-  const own: number[] = []
+  const warmOwn: number[] = []
   let round = 0
   let target = await world.mai.models.loadModel('second')
   const warm = await alternate(
@@ -175,8 +190,8 @@ async function measured(): Promise<Report> {
       gap: async () => {
         await pause(REST_MS)
         target = await world.mai.models.loadModel('second')
-        const { gap, engine } = await switched(world, ++round)
-        own.push(gap - engine)
+        const { gap, first } = await switched(world, ++round)
+        warmOwn.push(gap - first)
         return gap
       },
       first: async () => {
@@ -187,22 +202,22 @@ async function measured(): Promise<Report> {
     ROUNDS,
   )
   await world.mai.models.unloadModel('second')
-  const both: number[] = []
-  const ownCold: number[] = []
+  const colds: Awaited<ReturnType<typeof switched>>[] = []
+  const bares: Awaited<ReturnType<typeof bareLoad>>[] = []
   const cold = await alternate(
     {
       gap: async () => {
         await pause(REST_MS)
-        const { gap, engine } = await switched(world, ++round)
-        ownCold.push(gap - engine - world.marks.load)
+        const times = await switched(world, ++round)
+        colds.push(times)
         await world.mai.models.unloadModel('second')
-        return gap
+        return times.gap
       },
       load: async () => {
         await pause(REST_MS)
-        const { load, first } = await bareLoad(world, ++round)
-        both.push(load + first)
-        return load
+        const times = await bareLoad(world, ++round)
+        bares.push(times)
+        return times.load
       },
     },
     ROUNDS,
@@ -210,30 +225,81 @@ async function measured(): Promise<Report> {
   await world.mai.shutdown()
   await fs.rm(folder, { recursive: true, force: true })
   const of = (figures: typeof warm, name: string): number => figures.get(name)?.median ?? Number.NaN
+  const middle = <T>(rounds: readonly T[], figure: (times: T) => number): number => median(rounds.slice(1).map(figure))
   const row = (to: string, gap: number, bare: number, goal: string): Report['rows'][number] => ({ to, gap, bare, beyond: gap - bare, goal })
-  return {
-    title: `A switch in the middle of an answer, ${PROMPT_TOKENS} tokens of context`,
-    columns: [
-      { key: 'to', heading: 'to a model that is' },
-      { key: 'gap', heading: 'gap in ms' },
-      { key: 'bare', heading: 'bare ms' },
-      { key: 'beyond', heading: 'beyond it' },
-      { key: 'goal', heading: 'goal' },
-    ],
-    rows: [
-      row('loaded', of(warm, 'gap'), of(warm, 'first'), '≤ 300'),
-      row('not loaded, beside its load', of(cold, 'gap'), of(cold, 'load'), '≤ 200'),
-      row('not loaded, beside load and first token', of(cold, 'gap'), median(both.slice(1)), ''),
-      row('loaded, Mai’s own part', median(own.slice(1)), 0, '≤ 20'),
-      row('not loaded, Mai’s own part', median(ownCold.slice(1)), 0, ''),
-    ],
-    notes: [
-      'Gap: from the verdict that the first model struggles to the first new character for the person.',
-      'Bare: the target’s own time to its first token, asked for directly; for one that is not loaded, the time of its load alone, or with its first token.',
-      'Mai’s own part: the gap less the time the engine itself took in the same switch, from its call to its first token, and of the load.',
-      `Median of ${ROUNDS}, in turn; each with a conversation that no model has seen.`,
-    ],
-  }
+  const part = (what: string, took: number, bare: number): Report['rows'][number] => ({ what, took, bare })
+  const gap = of(cold, 'gap')
+  return [
+    {
+      title: `A switch in the middle of an answer, ${PROMPT_TOKENS} tokens of context`,
+      columns: [
+        { key: 'to', heading: 'to a model that is' },
+        { key: 'gap', heading: 'gap in ms' },
+        { key: 'bare', heading: 'bare ms' },
+        { key: 'beyond', heading: 'beyond it' },
+        { key: 'goal', heading: 'goal' },
+      ],
+      rows: [
+        row('loaded, beside its own first token', of(warm, 'gap'), of(warm, 'first'), '≤ 300'),
+        row('not loaded, beside its bare load', gap, of(cold, 'load'), '≤ 200'),
+        row(
+          'not loaded, beside its bare load and own first token',
+          gap,
+          middle(bares, ({ load, first }) => load + first),
+          '',
+        ),
+        row('loaded, Mai’s own part', median(warmOwn.slice(1)), 0, '≤ 20'),
+        row(
+          'not loaded, Mai’s own part',
+          middle(colds, ({ gap, first, load }) => gap - first - load),
+          0,
+          '',
+        ),
+      ],
+      notes: [
+        'Gap: from the verdict that the first model struggles to the first new character for the person.',
+        'Bare: the target’s own time to its first token, asked for directly; for one that is not loaded, the time of its load alone, or with its first token.',
+        `A model that has just been loaded has to read ${PROMPT_TOKENS} tokens before it writes: no program can take that off the second row, the third shows what is left without it.`,
+        'Mai’s own part: the gap less the time the engine itself took in the same switch, from its call to its first token, and of the load.',
+        `Median of ${ROUNDS}, in turn; each with a conversation that no model has seen.`,
+      ],
+    },
+    {
+      title: 'Where the time goes when it is not loaded',
+      columns: [
+        { key: 'what', heading: 'part' },
+        { key: 'took', heading: 'ms' },
+        { key: 'bare', heading: 'asked directly' },
+      ],
+      rows: [
+        part(
+          'stopping the first model, deciding, planning',
+          middle(colds, ({ before }) => before),
+          0,
+        ),
+        part(
+          'the load: process, library, weights, context',
+          middle(colds, ({ load }) => load),
+          middle(bares, ({ load }) => load),
+        ),
+        part(
+          'noting the load, composing the prompt',
+          middle(colds, ({ between }) => between),
+          0,
+        ),
+        part(
+          'reading the prompt, to the first token',
+          middle(colds, ({ first }) => first),
+          middle(bares, ({ first }) => first),
+        ),
+        part(
+          'to the person',
+          middle(colds, ({ gap, first, load, before, between }) => gap - first - load - before - between),
+          0,
+        ),
+      ],
+    },
+  ]
 }
 
 report(await measured())

@@ -65,7 +65,7 @@ export class ModelManager {
       catalogue: this.#catalogue,
       store: this.#store,
       emit: (type, payload) => ctx.emit(type, payload),
-      resources: () => ctx.use('resources').latest(),
+      resources: (maxAgeMs) => ctx.use('resources').latest(maxAgeMs),
       needBytes,
       loadIdleMs,
       clock: systemClock(now),

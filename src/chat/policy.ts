@@ -137,7 +137,10 @@ export interface StruggleRequest {
   readonly alternatives: number
   /** Whether the same model can now be reached another way than the one that failed. */
   readonly anotherRoute?: boolean
-  /** Another model of this turn has repeated itself at the same place. Absent: no. */
+  /**
+   * What looks like a struggle may be the text itself: another model of this turn did the same at the same place,
+   * or none is left to ask and the text ends as a whole one does. Absent: no.
+   */
   readonly agreed?: boolean
   /** A random share, 0 to 1, for jitter: part of the question, so that the answer replays. */
   readonly random: number

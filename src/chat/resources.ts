@@ -57,8 +57,11 @@ export interface ResourceSample {
 
 /** The latest sample and its history. */
 export interface Resources {
-  /** Newest sample; taken on the spot when there is none yet. Cheap: no child process, no network. */
-  latest(): ResourceSample
+  /**
+   * Newest sample, or one taken on the spot where there is none that is new enough. Cheap: no child process, no network.
+   * @param maxAgeMs how old it may be, in ms; default: as the plugin is set
+   */
+  latest(maxAgeMs?: number): ResourceSample
   /** Up to the last 10 minutes, oldest first. */
   history(): readonly ResourceSample[]
   /**

@@ -1,8 +1,7 @@
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { createMai, type Mai } from '../../src/chat/mai.ts'
-import type { TurnSettings } from '../../src/chat/settings.ts'
+import { createMai } from '../../src/chat/mai.ts'
 import type { AnswerWatch } from '../../src/chat/watcher.ts'
 import type { EventType } from '../../src/core/events.ts'
 import { definePlugin, type Plugin, type PluginContext } from '../../src/core/plugin.ts'
@@ -11,9 +10,11 @@ import { store } from '../../src/plugins/store/index.ts'
 import { switching } from '../../src/plugins/switching/index.ts'
 import { resourceTrace } from '../../src/testing/resource-trace.ts'
 import { scriptedBackend } from '../../src/testing/scripted-backend.ts'
-import { CANON, expectHealthy, temporaryFolder, told } from './support.ts'
+import { at } from './scenarios.ts'
+import { BACKENDS, type BackendName, open, type Stages, signalEngines } from './stages.ts'
+import { CANON, expectHealthy, THOROUGH, temporaryFolder, told } from './support.ts'
 
-/** Plugins that throw, hang or flood, in each phase of a turn. */
+/** Plugins that throw, hang or flood, in each phase of a turn, on each backend (embedded engines run from dist/). */
 
 const PHASES: readonly EventType[] = [
   'session.started',
@@ -31,21 +32,21 @@ const PHASES: readonly EventType[] = [
   'message.completed',
 ]
 
-async function world(bad: Plugin, turn: Partial<TurnSettings> = {}): Promise<Mai> {
-  const machine = resourceTrace()
-  const { plugin } = scriptedBackend(
-    [
-      { id: 'big', sizeBytes: 2e9, answer: CANON, faults: [{ kind: 'drop', afterPieces: 9 }] },
-      { id: 'small', sizeBytes: 1e9, answer: CANON },
-    ],
-    { machine },
-  )
-  const mai = await createMai({
-    plugins: [store({ file: path.join(await temporaryFolder(), 'mai.db') }), machine.plugin, switching(), compression(), plugin, bad],
-    turn,
-  })
-  onTestFinished(() => mai.shutdown())
-  return mai
+/** Where the answer breaks off once, so that the phases of a rescue come too. */
+const BREAKS_OFF: { readonly [B in BackendName]: (stage: Stages[B]) => ((soFar: string) => void) | undefined } = {
+  lmstudio: ({ server }) => void server.faults.add({ kind: 'drop-socket', afterFragments: 9 }),
+  'openai-compatible': ({ server }) => void server.faults.add({ kind: 'cut', afterPieces: 9 }),
+  llamacpp: () => at(9, () => signalEngines('SIGKILL')),
+}
+
+/** Nothing shows of what a plugin does: the answer is whole, by two models, and so is the next. */
+async function expectUnharmed<B extends BackendName>(backend: B, bad: Plugin): Promise<void> {
+  const stage = await open[backend]({ plugins: [bad] })
+  const onText = BREAKS_OFF[backend](stage)
+  const { reply } = await told(stage.mai, 'Tell me.', { ...stage.telling, ...(onText && { onText }) })
+  expect(reply?.attempts.at(-1)?.outcome).toBe('completed')
+  if (backend !== 'llamacpp') expect(reply?.attempts.length).toBe(2)
+  await expectHealthy(stage.mai, stage.telling)
 }
 
 const plugin = (setup: (ctx: PluginContext) => void): Plugin => definePlugin({ name: 'bad', apiVersion: 1, setup })()
@@ -61,31 +62,29 @@ const misdeeds: Readonly<Record<string, (ctx: PluginContext) => unknown>> = {
   },
 }
 
-describe('a plugin', () => {
-  it.each(Object.keys(misdeeds))('that %s wherever it listens changes nothing', async (name) => {
-    const mai = await world(
+describe.each(BACKENDS.filter((backend) => THOROUGH || backend !== 'llamacpp'))('on %s a plugin', { timeout: 120_000 }, (backend) => {
+  it.each(Object.keys(misdeeds))('that %s wherever it listens changes nothing', (name) =>
+    expectUnharmed(
+      backend,
       plugin((ctx) => {
         for (const type of PHASES) ctx.on(type, () => misdeeds[name]?.(ctx) as undefined)
       }),
-    )
-    expect((await told(mai, 'Tell me.')).reply?.model).toBe('scripted/small')
-    await expectHealthy(mai)
-  })
+    ),
+  )
 
-  it.each(Object.keys(misdeeds))('that %s where it changes the prompt changes nothing', async (name) => {
-    const mai = await world(
+  it.each(Object.keys(misdeeds))('that %s where it changes the prompt changes nothing', (name) =>
+    expectUnharmed(
+      backend,
       plugin((ctx) =>
         ctx.hook('prompt.compose', async (input, next) => {
           await misdeeds[name]?.(ctx)
           return next(input)
         }),
       ),
-    )
-    expect((await told(mai, 'Tell me.')).reply?.model).toBe('scripted/small')
-    await expectHealthy(mai)
-  })
+    ),
+  )
 
-  it.each(['start', 'push', 'tick', 'end'] as const)('whose watcher throws at %s is dropped for that answer', async (where) => {
+  it.each(['start', 'push', 'tick', 'end'] as const)('whose watcher throws at %s is dropped for that answer', (where) => {
     const clear = { state: 'clear' } as const
     const act = (phase: string): typeof clear => {
       if (phase === where) throw new Error('bad')
@@ -96,11 +95,15 @@ describe('a plugin', () => {
       act('start')
       return watch
     }
-    const mai = await world(plugin((ctx) => ctx.contribute('watcher', { name: 'bad', start })))
-    expect((await told(mai, 'Tell me.')).reply).toBeDefined()
-    await expectHealthy(mai)
+    return expectUnharmed(
+      backend,
+      plugin((ctx) => ctx.contribute('watcher', { name: 'bad', start })),
+    )
   })
+})
 
+/** What a plugin in the place of one of Mai's own does, whatever the backend. */
+describe('a plugin', () => {
   it('whose watcher calls everything a loop ends in one clear error, and nothing of it is shown twice', async () => {
     const struggle = { state: 'struggle', kind: 'loop', evidence: 'bad', cutAt: 12 } as const
     let armed = true
@@ -109,7 +112,7 @@ describe('a plugin', () => {
       tick: () => ({ state: 'clear' }),
       end: () => ({ state: 'clear' }),
     })
-    const mai = await world(plugin((ctx) => ctx.contribute('watcher', { name: 'bad', start })))
+    const { mai } = await open['openai-compatible']({ plugins: [plugin((ctx) => ctx.contribute('watcher', { name: 'bad', start }))] })
     expect((await told(mai, 'Tell me.')).error).toBeDefined()
     armed = false
     await pause(10)

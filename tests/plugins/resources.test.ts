@@ -179,6 +179,8 @@ describe('Sampler', () => {
     putMemory(85)
     expect(it.latest()).toMatchObject({ level: 'pressured', time: clock })
     expect(it.history()).toHaveLength(2)
+    putMemory(10)
+    expect(it.latest(0)).toMatchObject({ level: 'normal', time: clock })
   })
 
   it('keeps ten minutes of history, and no more when the clock is set back', () => {

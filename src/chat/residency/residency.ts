@@ -349,7 +349,9 @@ export class Residency {
   /** Evicts, then waits until the memory is really back or there is enough of it. */
   async #makeRoom(evict: readonly string[], needBytes: number, signal: AbortSignal): Promise<void> {
     const { clock, resources } = this.#parts
-    const before = resources().memory.availableBytes
+    // Looked at anew each time: a sample from before the unload would keep the load waiting until the next.
+    const available = (): number => resources(0).memory.availableBytes
+    const before = available()
     let expected = 0
     for (const instanceId of evict) {
       if (signal.aborted) return
@@ -357,8 +359,7 @@ export class Residency {
     }
     if (expected === 0) return
     const until = clock.now() + RETURN_LIMIT_MS
-    const isBack = (): boolean =>
-      this.room().spareBytes >= needBytes || resources().memory.availableBytes >= before + RETURN_SHARE * expected
+    const isBack = (): boolean => available() >= before + RETURN_SHARE * expected || this.room().spareBytes >= needBytes
     while (!isBack() && clock.now() < until && !signal.aborted) await pause(clock, RETURN_POLL_MS, signal)
   }
 

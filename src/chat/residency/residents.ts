@@ -27,7 +27,8 @@ export interface ResidencyParts {
   readonly catalogue: Pick<Catalogue, 'find' | 'note' | 'invalidate' | 'backendOf'>
   readonly store: Pick<Store, 'putLease' | 'dropLease' | 'leases'>
   readonly emit: PluginContext['emit']
-  readonly resources: () => ResourceSample
+  /** @param maxAgeMs how old it may be, in ms */
+  readonly resources: (maxAgeMs?: number) => ResourceSample
   /** Memory that a model takes with a window, in bytes. */
   readonly needBytes: (model: ModelInfo, contextLength: number) => number
   /** Longest load without progress, in ms. */

@@ -38,7 +38,8 @@ export class Attempts {
   cause: unknown
   /** What was found to be the text itself. */
   readonly accepted: Set<StruggleKind> = new Set()
-  #loop: { readonly model: ModelKey; readonly atChar: number } | undefined
+  /** The latest model that repeated itself, and the latest that had nothing to add, and where. */
+  readonly #signs: Map<'loop' | 'empty', { readonly model: ModelKey; readonly atChar: number }> = new Map()
   readonly #generations: Map<ModelKey, number> = new Map()
 
   get count(): number {
@@ -58,12 +59,14 @@ export class Attempts {
     this.list.push(attempt)
   }
 
-  /** A model repeats itself. @returns whether another one did so at this place */
+  /** A model repeats itself, or has nothing to add to what is there. @returns whether another one did so at this place */
   agrees(model: ModelKey, kind: StruggleKind, atChar: number): boolean {
-    if (!REPEATING.includes(kind)) return false
-    const before = this.#loop
-    this.#loop = { model, atChar }
-    return before !== undefined && before.model !== model && atChar - before.atChar <= SAME_PLACE_CHARS
+    const repeats = REPEATING.includes(kind)
+    if (!repeats && (kind !== 'empty' || atChar === 0)) return false
+    const sign = repeats ? 'loop' : 'empty'
+    const before = this.#signs.get(sign)
+    this.#signs.set(sign, { model, atChar })
+    return before !== undefined && before.model !== model && atChar - before.atChar <= (repeats ? SAME_PLACE_CHARS : 0)
   }
 
   /** The turn goes on with what looked like a struggle. */

@@ -28,6 +28,8 @@ export interface GenerationInput {
   readonly watchers: readonly Watcher[]
   readonly firstTokenMs: number
   readonly gapMs: number
+  /** Whether nothing may be left to say of an answer that began elsewhere. */
+  readonly mayBeEmpty: boolean
   /** The person's stop and the turn's deadline. */
   readonly signal: AbortSignal
   readonly now: () => number
@@ -78,6 +80,8 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   const signal = AbortSignal.any([input.signal, stop.signal])
   const firstLimit = firstTokenLimit(input.firstTokenMs, input.promptTokens, input.shown.prefillPerSecond)
   let completionTokens = 0
+  let wrote = false
+  let called = false
   let firstAt: number | undefined
   let lastAt = began
   let prefill = 0
@@ -99,6 +103,8 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     }
     firstAt ??= now()
     if (piece.type === 'tool-call') {
+      // What nobody offered, nobody can do.
+      called ||= request.tools !== undefined && request.tools.length > 0
       alive({ tokens: 0, toolCall: true })
       return input.toolCall(piece)
     }
@@ -107,6 +113,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
       alive({ tokens: piece.tokens })
       return input.reasoning(piece.text)
     }
+    wrote ||= piece.text !== ''
     lastAt = now()
     const { tokens, logProbabilities } = piece
     input.release(gate.push(piece.text, lastAt, { tokens, logProbabilities }))
@@ -137,7 +144,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     const finish = result?.finish ?? 'failed'
     input.release(gate.end(finish, now()))
     if (gate.struggle) return finished(finish, result?.usage, confirmed(gate, input))
-    return finished(finish, result?.usage, badEnd(finish, completionTokens === 0 && already === ''))
+    return finished(finish, result?.usage, badEnd(finish, wrote || called || (already !== '' && input.mayBeEmpty)))
   } catch (error) {
     input.release(gate.cut())
     if (input.signal.aborted) return finished('cancelled', undefined, undefined)
@@ -175,7 +182,7 @@ function confirmed(gate: Gate, input: GenerationInput): Trouble {
 }
 
 /** Ends that are struggles, not successes. */
-function badEnd(finish: FinishReason, empty: boolean): Trouble | undefined {
+function badEnd(finish: FinishReason, hasContent: boolean): Trouble | undefined {
   const trouble = (kind: StruggleKind, evidence: string, transient: boolean): Trouble => ({
     kind,
     evidence,
@@ -188,7 +195,8 @@ function badEnd(finish: FinishReason, empty: boolean): Trouble | undefined {
   if (finish === 'model-unloaded') return trouble('model-unloaded', 'the model was unloaded while it answered', true)
   if (finish === 'failed') return trouble('failed', 'the engine gave up', true)
   if (finish === 'content-filter') return troubleOf(backendError('MAI_CONTENT_FILTERED', 'The provider refused to answer.'))
-  if (empty && finish === 'stop') return trouble('empty', 'the answer has no content', false)
+  // Also where it should have gone on with an answer: whether that was whole, one model alone cannot say.
+  if (!hasContent && (finish === 'stop' || finish === 'tool-calls')) return trouble('empty', 'the answer has no content', false)
   return undefined
 }
 

@@ -28,6 +28,7 @@ import { Attempts } from './attempts.ts'
 import { awaitModels, type Choice, chooseModel, minimalChoice } from './choice.ts'
 import { composePrompt } from './compose.ts'
 import { memoryCure, notSmaller, shorterContext } from './degradation.ts'
+import { endsWhole } from './ends-whole.ts'
 import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
 import { makeResident } from './make-resident.ts'
 import { stateOutcome } from './outcome.ts'
@@ -260,6 +261,7 @@ export class Turn {
       watchers: ctx.all('watcher').filter(({ kinds }) => !kinds?.every((kind) => this.#attempts.accepted.has(kind))),
       firstTokenMs: limits.firstTokenMs,
       gapMs: limits.gapMs,
+      mayBeEmpty: this.#attempts.accepted.has('empty'),
       signal,
       now,
       release: (text) => this.#answer.release(text),
@@ -281,6 +283,8 @@ export class Turn {
     ctx.emit('model.struggling', { ...this.#ids, model: model.key, kind, evidence, error, atChar: releasedChars })
     const others = catalogue.models.filter((other) => other.key !== model.key && !attempts.failed.has(other.key))
     const alternatives = others.filter((other) => catalogue.couldServe(other, this.#needs))
+    const agreed = attempts.agrees(model.key, kind, releasedChars)
+    const alone = kind === 'empty' && alternatives.length === 0 && endsWhole(this.#answer.text)
     const decision = await journal.onStruggle({
       time: now(),
       turnId: this.id,
@@ -294,7 +298,7 @@ export class Turn {
       releasedChars,
       alternatives: alternatives.length,
       anotherRoute: catalogue.anotherRoute(model, trouble.cause),
-      agreed: attempts.agrees(model.key, kind, releasedChars),
+      agreed: agreed || alone,
       random: this.#parts.random(),
     })
     if (decision.action === 'fail') throw trouble.cause instanceof Error ? trouble.cause : this.#allFailed()

@@ -12,7 +12,7 @@ import { describeModel, engineProblem } from './describe.ts'
 import { deadlyFile, loadError, notInstalled } from './engine-errors.ts'
 import { measureThreads, type ThreadSpeed, threadCandidates } from './measure-threads.ts'
 import { StopStrings } from './stop-strings.ts'
-import { type ChatTemplate, chatTemplate, type TemplateMessage } from './template.ts'
+import { chatTemplate, type TemplateMessage } from './template.ts'
 import { TokenWriter } from './token-writer.ts'
 
 /** What to load. */
@@ -101,12 +101,17 @@ export class LoadedLlama {
   readonly #model: LlamaModel
   readonly #context: LlamaContext
   readonly #sequence: LlamaContextSequence
-  readonly #template: ChatTemplate
+  readonly #template: (messages: readonly TemplateMessage[]) => string
   readonly #defaults: SamplingDefaults
   #tail: Promise<unknown> = Promise.resolve()
   #disposing: Promise<void> | undefined
 
-  private constructor(model: LlamaModel, context: LlamaContext, template: ChatTemplate, defaults: SamplingDefaults) {
+  private constructor(
+    model: LlamaModel,
+    context: LlamaContext,
+    template: (messages: readonly TemplateMessage[]) => string,
+    defaults: SamplingDefaults,
+  ) {
     this.#model = model
     this.#context = context
     this.#sequence = context.getSequence()
@@ -122,10 +127,15 @@ export class LoadedLlama {
    */
   static async load(request: DriverLoad): Promise<LoadedLlama> {
     const { file, signal, onProgress, gpuLayers } = request
+    // The library tries itself out in a process of its own: meanwhile there is time for the header.
+    const starting = llama()
+    starting.catch(() => {})
     const header = await readGgufHeader(file)
     const problem = engineProblem(header)
     if (problem !== undefined) throw deadlyFile(file, problem)
-    const runtime = await llama()
+    const source = header.metadata.get('tokenizer.chat_template')
+    const template = await chatTemplate(typeof source === 'string' ? source : undefined)
+    const runtime = await starting
     signal.throwIfAborted()
     let model: LlamaModel | undefined
     try {
@@ -137,11 +147,9 @@ export class LoadedLlama {
       })
       const context = await model.createContext(contextOptions(request, model, runtime))
       signal.throwIfAborted()
-      const source = header.metadata.get('tokenizer.chat_template')
       const tokens = { bos: model.tokens.bosString ?? '', eos: model.tokens.eosString ?? '' }
       const { parameters } = describeModel(header)
-      const template = await chatTemplate(typeof source === 'string' ? source : undefined, tokens)
-      return new LoadedLlama(model, context, template, parameters < SMALL_BELOW ? SMALL : USUAL)
+      return new LoadedLlama(model, context, (messages) => template(messages, tokens), parameters < SMALL_BELOW ? SMALL : USUAL)
     } catch (error) {
       await model?.dispose()
       signal.throwIfAborted()

@@ -23,10 +23,10 @@ const CHATML =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 
 /** Gives the raw prompt, up to where the answer begins. @throws MaiError `MAI_REQUEST_INVALID` */
-export type ChatTemplate = (messages: readonly TemplateMessage[]) => string
+export type ChatTemplate = (messages: readonly TemplateMessage[], tokens: TemplateTokens) => string
 
 /** @param source the template of the file; undefined: {@link CHATML} @throws MaiError `MAI_LOAD_FAILED` for one that cannot be read */
-export async function chatTemplate(source: string | undefined, tokens: TemplateTokens): Promise<ChatTemplate> {
+export async function chatTemplate(source: string | undefined): Promise<ChatTemplate> {
   const { Template } = await import('@huggingface/jinja')
   const parse = (text: string): InstanceType<typeof Template> => {
     try {
@@ -36,14 +36,14 @@ export async function chatTemplate(source: string | undefined, tokens: TemplateT
     }
   }
   const template = parse(source ?? CHATML)
-  const render = (messages: readonly TemplateMessage[]): string =>
-    template.render({ messages, bos_token: tokens.bos, eos_token: tokens.eos, add_generation_prompt: true, enable_thinking: false })
-  return (messages) => {
+  const render = (messages: readonly TemplateMessage[], { bos, eos }: TemplateTokens): string =>
+    template.render({ messages, bos_token: bos, eos_token: eos, add_generation_prompt: true, enable_thinking: false })
+  return (messages, tokens) => {
     let failure: unknown
     // Some templates refuse system messages, others two messages of one role in a row.
     for (const shaped of [messages, systemInUser(messages), alternating(systemInUser(messages))]) {
       try {
-        return render(shaped)
+        return render(shaped, tokens)
       } catch (error) {
         failure ??= error
       }

@@ -1,11 +1,12 @@
 /**
- * One streamed answer: server-sent events in, pieces out, and a verdict on its end.
+ * One answer: server-sent events in, or one object from a server that does not stream; pieces out, and a verdict on its end.
+ * What it is, is told by how it begins: servers and what stands before them label it as anything.
  *
  * An answer is whole when its last choice has a `finish_reason` or the stream says `[DONE]`; without either it was cut off.
  *
  * @module
  */
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { createParser } from 'eventsource-parser'
 import type { FinishReason, GenerationPiece, PieceSink, Usage } from '../../chat/backend.ts'
 import { backendError } from '../../chat/failure.ts'
@@ -36,7 +37,7 @@ export interface AnswerInput {
 
 /** What comes after the reason of the end (usage, the end marker) may take so long, in ms. */
 const GRACE_MS = 300
-/** Longest single event, in characters. */
+/** Longest single event, and longest answer as one object, in characters. */
 const LONGEST_EVENT = 8 * 1024 * 1024
 
 const FINISH: Readonly<Record<string, FinishReason>> = {
@@ -45,13 +46,14 @@ const FINISH: Readonly<Record<string, FinishReason>> = {
   end_turn: 'stop',
   length: 'length',
   max_tokens: 'length',
+  max_output_tokens: 'length',
   model_length: 'context-full',
   tool_calls: 'tool-calls',
   function_call: 'tool-calls',
-  content_filter: 'content-filter',
-  abort: 'failed',
-  error: 'failed',
 }
+/** Others in use: vLLM's `abort`, DeepSeek's `insufficient_system_resource`; Google's `SAFETY` and `RECITATION`. */
+const FAILED = /abort|cancel|error|fail|interrupt|insufficient|malformed|timeout|unavailable/
+const FILTERED = /filter|safety|prohibited|recitation|blocklist/
 
 /** Reads to the end. @throws MaiError; the signal's reason when it aborts */
 export function readAnswer(input: AnswerInput): Promise<Ended> {
@@ -66,6 +68,9 @@ class Reader {
   readonly #parser: ReturnType<typeof createParser>
   readonly #calls: ToolCalls = new ToolCalls()
   readonly #splitter: ReasoningSplitter
+  /** Undefined until it is told by the first character. */
+  #streams: boolean | undefined
+  #object = ''
   readonly #onAbort = (): void => this.#fail(this.#input.signal.reason)
   #idle: NodeJS.Timeout | undefined
   #grace: NodeJS.Timeout | undefined
@@ -82,7 +87,7 @@ class Reader {
     this.#splitter = new ReasoningSplitter(input.mayThink, (piece) => this.#deliver(piece))
     this.#parser = createParser({
       maxBufferSize: LONGEST_EVENT,
-      onEvent: ({ data }) => this.#event(data),
+      onEvent: ({ data, event }) => this.#event(data, event),
       onError: (error) => {
         // llama-server names the field of an error so.
         if (error.type === 'unknown-field' && error.field === 'error') this.#event(`{"error":${error.value || '{}'}}`)
@@ -102,6 +107,7 @@ class Reader {
     body.on('data', (chunk: Buffer) => this.#feed(this.#decoder.decode(chunk, { stream: true })))
     body.on('end', () => {
       this.#feed(`${this.#decoder.decode()}\n\n`)
+      if (this.#object !== '') this.#tried(() => this.#event(this.#object))
       this.#end(undefined)
     })
     body.on('error', (error) => this.#end(error))
@@ -111,16 +117,25 @@ class Reader {
   }
 
   #feed(text: string): void {
-    if (this.#over || text === '') return
+    if (this.#over) return
+    const [first] = this.#streams === undefined ? text.trimStart() : []
+    if (first !== undefined) this.#streams = first !== '{'
+    if (this.#streams === undefined) return
+    if (this.#streams) return this.#tried(() => this.#parser.feed(text))
+    this.#object += text
+    if (this.#object.length > LONGEST_EVENT) this.#broken('an answer without an end')
+  }
+
+  #tried(read: () => void): void {
     try {
-      this.#parser.feed(text)
+      read()
     } catch (error) {
       // The sink threw.
       this.#fail(error)
     }
   }
 
-  #event(data: string): void {
+  #event(data: string, name?: string): void {
     if (this.#over || data.trim() === '') return
     if (data.trim() === '[DONE]') {
       this.#finish ??= 'stop'
@@ -133,12 +148,12 @@ class Reader {
       return this.#broken('a piece that is not JSON')
     }
     if (!isRecord(value)) return this.#broken('a piece that is no object')
-    if (value.error !== undefined && value.error !== null)
-      return this.#fail(refusalError(this.#input.where, refusalIn(value, 200), this.#input.secrets))
+    if (name === 'error' || saysError(value)) return this.#fail(refusalError(this.#input.where, refusalIn(value, 200), this.#input.secrets))
     this.#usage = usageIn(value.usage) ?? this.#usage
     this.#progress(value.prompt_progress)
-    const [choice] = Array.isArray(value.choices) ? value.choices : []
-    if (isRecord(choice)) this.#choice(choice)
+    // Of several answers the first: nobody asked for more.
+    const choices: unknown[] = Array.isArray(value.choices) ? value.choices : []
+    for (const choice of choices) if (isRecord(choice) && (choice.index ?? 0) === 0) this.#choice(choice)
   }
 
   #choice(choice: Record<string, unknown>): void {
@@ -150,7 +165,7 @@ class Reader {
     if (this.#calls.push(delta.tool_calls)) this.#idle?.refresh()
     if (typeof choice.finish_reason !== 'string' || choice.finish_reason === '') return
     this.#finish = choice.finish_reason
-    if (choice.finish_reason === 'content_filter') this.#filtered = filteredCategories(choice.content_filter_results)
+    if (finishOf(choice.finish_reason) === 'content-filter') this.#filtered = filteredCategories(choice.content_filter_results)
     this.#grace ??= setTimeout(() => this.#settle(), GRACE_MS)
   }
 
@@ -191,7 +206,7 @@ class Reader {
   #settle(): void {
     if (this.#over) return
     const calls = this.#calls.pieces()
-    const told = FINISH[this.#finish ?? ''] ?? 'stop'
+    const told = finishOf(this.#finish ?? '')
     // Some servers end with `stop` after a call.
     const finish = told === 'stop' && calls.length > 0 ? 'tool-calls' : told
     if (finish === 'content-filter') {
@@ -233,6 +248,17 @@ function usageIn(value: unknown): Usage | undefined {
   return typeof promptTokens === 'number' && typeof completionTokens === 'number' ? { promptTokens, completionTokens } : undefined
 }
 
+function finishOf(reason: string): FinishReason {
+  const lower = reason.toLowerCase()
+  return FINISH[lower] ?? (FAILED.test(lower) ? 'failed' : FILTERED.test(lower) ? 'content-filter' : 'stop')
+}
+
+/** Whether a piece is an error, by any of the names that servers have for one; not all of them end the stream with it. */
+function saysError({ error, object, choices, detail, message }: Record<string, unknown>): boolean {
+  if (error || object === 'error') return true
+  return choices === undefined && (detail !== undefined || typeof message === 'string')
+}
+
 /** Some servers send content in parts. */
 function textOfParts(value: unknown): string {
   if (!Array.isArray(value)) return ''
@@ -244,16 +270,4 @@ function filteredCategories(value: unknown): string {
   if (!isRecord(value)) return ''
   const hit = Object.entries(value).flatMap(([name, result]) => (isRecord(result) && result.filtered === true ? [name] : []))
   return plain(hit.join(', '))
-}
-
-/** An answer that came whole, as JSON: the same as a stream of one piece. @throws MaiError; the signal's reason */
-export async function readWhole(input: Omit<AnswerInput, 'body'>, text: string): Promise<Ended> {
-  input.signal.throwIfAborted()
-  let line: string
-  try {
-    line = JSON.stringify(JSON.parse(text))
-  } catch {
-    throw backendError('MAI_BACKEND_ERROR', `${input.where} sent an answer that is not JSON.`)
-  }
-  return readAnswer({ ...input, body: Readable.from([Buffer.from(`data: ${line}\n\n`)]) })
 }

@@ -49,6 +49,8 @@ export class Endpoint {
   #dialect: Dialect | undefined
   #quirks: Quirks = NO_QUIRKS
   #restsUntil = 0
+  /** The line broke: the server may be gone, which is quick to find out, and starting again. */
+  #lost = false
   /** Windows that turned out to be smaller than told, in tokens. */
   readonly #learned: Map<string, number> = new Map()
   /** Whether a partial answer at the end is taken up, by model; absent: not yet known. */
@@ -106,6 +108,7 @@ export class Endpoint {
 
   succeeded(): void {
     this.#restsUntil = 0
+    this.#lost = false
   }
 
   /** Notes a failure of an answer. */
@@ -114,12 +117,13 @@ export class Endpoint {
     const { contextLength, retryAfterMs } = isMaiError(error) ? { ...error.details } : {}
     if (code === 'MAI_CONTEXT_OVERFLOW' && typeof contextLength === 'number') this.#learned.set(id, contextLength)
     if (OF_THE_REQUEST.has(code)) return
+    this.#lost = code === 'MAI_BACKEND_LOST'
     this.#restsUntil = this.#now() + Math.max(this.#limits.restMs, typeof retryAfterMs === 'number' ? retryAfterMs : 0)
   }
 
-  /** Asks for the models; one that rests is not asked. @throws MaiError where it has none that are known */
+  /** Asks for the models; one that rests is not asked, unless its line broke. @throws MaiError where it has none that are known, or is gone */
   async refresh(signal: AbortSignal): Promise<void> {
-    if (this.resting && this.models.size > 0) return
+    if (this.resting && this.models.size > 0 && !this.#lost) return
     const { models: configured } = this.settings
     try {
       const list = await this.#getJson(`${this.settings.baseUrl}/models`, signal)
@@ -128,8 +132,12 @@ export class Endpoint {
       this.models = new Map(withConfigured(listed, configured).map((model) => [model.id, model]))
     } catch (error) {
       signal.throwIfAborted()
-      // What was configured stands, whatever the server says.
-      if (configured !== undefined) return
+      const gone = this.#lost && isMaiError(error) && error.code === 'MAI_BACKEND_UNREACHABLE'
+      // What was configured stands, whatever the server says; while it is gone, who needs it waits for it.
+      if (configured !== undefined) {
+        if (gone) throw error
+        return
+      }
       this.models = new Map()
       if (isMaiError(error) && error.code === 'MAI_MODEL_NOT_FOUND')
         throw backendError('MAI_MODEL_NOT_FOUND', `${this.where} does not list its models.`, {
@@ -143,14 +151,10 @@ export class Endpoint {
   async chat(order: ChatOrder, sink: PieceSink): Promise<Ended> {
     const { signal, mayThink } = order
     // Before the request: what comes while nobody listens may be lost.
-    const { readAnswer, readWhole } = await import('./answer.ts')
+    const { readAnswer } = await import('./answer.ts')
     const response = await this.#open(order)
     const { where } = this
-    const input = { where, body: response.body, sink, mayThink, idleMs: this.#limits.answerIdleMs, secrets: this.#secrets(), signal }
-    const type = response.headers['content-type'] ?? ''
-    // A server that does not stream answers all the same.
-    if (/^application\/json/i.test(type)) return readWhole(input, await readText(response.body, LONGEST_BODY, this.#limits.answerIdleMs))
-    return readAnswer(input)
+    return readAnswer({ where, body: response.body, sink, mayThink, idleMs: this.#limits.answerIdleMs, secrets: this.#secrets(), signal })
   }
 
   /** A call beside the protocol, for servers that have it. @throws MaiError */
@@ -182,8 +186,8 @@ export class Endpoint {
   }
 
   async #getJson(url: string, signal: AbortSignal): Promise<unknown> {
-    // Where the models are configured, nobody waits long for what the server says of them.
-    const limitMs = this.settings.models ? Math.min(1000, this.#limits.listMs) : this.#limits.listMs
+    // Where the models are known, nobody waits long for what the server says of them.
+    const limitMs = this.settings.models || this.#lost ? Math.min(1000, this.#limits.listMs) : this.#limits.listMs
     await this.#http.ready()
     const late = AbortSignal.timeout(limitMs)
     try {

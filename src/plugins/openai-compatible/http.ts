@@ -4,7 +4,7 @@
  * @module
  */
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Readable } from 'node:stream'
+import { type Duplex, pipeline, type Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
 
 /** One request. */
@@ -45,9 +45,12 @@ export class Http {
 
   /** Settles when the headers are there. @throws what undici throws */
   async send(url: string, { method, headers, body, signal }: HttpRequest): Promise<HttpResponse> {
-    const [{ request }, dispatcher] = await Promise.all([import('undici'), this.#dispatch()])
+    const [{ request }, zlib, dispatcher] = await Promise.all([import('undici'), import('node:zlib'), this.#dispatch()])
     const answer = await request(url, { method, headers, signal, dispatcher, ...(body === undefined ? {} : { body }) })
-    return { status: answer.statusCode, headers: answer.headers, body: answer.body }
+    const decoder = decoderFor(zlib, answer.headers['content-encoding'])
+    // Whoever reads it hears what goes wrong.
+    const plain = decoder === undefined ? answer.body : pipeline(answer.body, decoder, () => {})
+    return { status: answer.statusCode, headers: answer.headers, body: plain }
   }
 
   async close(): Promise<void> {
@@ -61,6 +64,21 @@ export class Http {
       this.#proxied ? new EnvHttpProxyAgent(options) : new Agent(options),
     )
     return this.#dispatcher
+  }
+}
+
+/** Nobody asked for it; some proxies compress all that passes. (undici's own interceptor warns on standard error that it is experimental.) */
+function decoderFor(zlib: typeof import('node:zlib'), encoding: string | string[] | undefined): Duplex | undefined {
+  switch (String(encoding).toLowerCase()) {
+    case 'gzip':
+    case 'x-gzip':
+      return zlib.createGunzip()
+    case 'deflate':
+      return zlib.createInflate()
+    case 'br':
+      return zlib.createBrotliDecompress()
+    default:
+      return undefined
   }
 }
 

@@ -22,7 +22,7 @@ const MIN_CPU_STRETCH = 5
 export interface SamplerParts {
   readonly read: DirectReader
   readonly thresholds: LevelThresholds
-  /** Age from which `latest()` takes a new sample, in ms. */
+  /** Age from which `latest()` takes a new sample where nobody says otherwise, in ms. */
   readonly intervalMs: number
   /** Epoch ms. */
   readonly now: () => number
@@ -54,9 +54,9 @@ export class Sampler implements Resources {
     this.#maxHistory = Math.ceil((2 * HISTORY_MS) / Math.max(HISTORY_STEP_MS, fastest(parts.intervalMs)))
   }
 
-  latest(): ResourceSample {
+  latest(maxAgeMs: number = this.#parts.intervalMs): ResourceSample {
     const newest = this.#history.at(-1)
-    const fresh = this.#parts.monotonic() - this.#takenAt <= this.#parts.intervalMs
+    const fresh = maxAgeMs > 0 && this.#parts.monotonic() - this.#takenAt <= maxAgeMs
     return newest !== undefined && fresh ? newest : this.take()
   }
 

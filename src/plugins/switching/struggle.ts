@@ -37,7 +37,7 @@ export function onStruggle(request: StruggleRequest, { failOverContentFilter }: 
   if (error?.code === 'MAI_CONTENT_FILTERED' && !failOverContentFilter) return decide('fail', 'content-filter')
   if (attempts >= ATTEMPTS) return decide('fail', 'attempts')
   if (anotherRoute) return decide('retry', 'another-route')
-  // Two models that write the same are not both stuck: a table, a song or a count is asked for.
+  // Two models that write the same are not both stuck: a table, a song or a count is asked for, or nothing is left to say.
   if (agreed) return decide('continue', 'agreed')
   // Small variations may be meant, and nobody else can tell.
   if (kind === 'noisy-loop' && alternatives === 0) return decide('continue', 'no-alternative')

@@ -46,6 +46,8 @@ export type OpenAiFault = OpenAiFaultMatch &
     | { readonly kind: 'late'; readonly ms: number }
     /** Breaks off: the connection is reset, or ends as if all were well. */
     | { readonly kind: 'cut'; readonly afterPieces: number; readonly clean?: boolean }
+    /** The whole process dies; started again after so many ms, or by `restart()` alone. */
+    | { readonly kind: 'kill-server'; readonly afterPieces: number; readonly restartAfterMs?: number }
     /** Goes silent, with comments that keep the connection alive where asked. */
     | { readonly kind: 'stall'; readonly afterPieces: number; readonly keepAliveMs?: number }
     /** A piece that is no JSON; the answer then goes on. */

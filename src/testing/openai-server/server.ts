@@ -70,6 +70,10 @@ export interface OpenAiServer {
   readonly log: readonly LoggedRequest[]
   /** Those that asked for an answer. */
   readonly answers: readonly LoggedRequest[]
+  /** Dies as a killed process: connections break, and nobody listens. */
+  kill(): Promise<void>
+  /** Listens again on the same port; kills first when it still runs. */
+  restart(): Promise<void>
   close(): Promise<void>
 }
 
@@ -95,6 +99,7 @@ class StandIn implements OpenAiServer {
   readonly #http: http.Server
   readonly #closing: AbortController = new AbortController()
   #port = 0
+  #comeback: NodeJS.Timeout | undefined
 
   constructor(options: OpenAiServerOptions) {
     this.#options = options
@@ -124,12 +129,29 @@ class StandIn implements OpenAiServer {
     this.#port = (this.#http.address() as AddressInfo).port
   }
 
-  async close(): Promise<void> {
-    this.#closing.abort()
+  async kill(): Promise<void> {
+    clearTimeout(this.#comeback)
+    if (!this.#http.listening) return
     const closed = once(this.#http, 'close')
     this.#http.close()
     this.#http.closeAllConnections()
     await closed
+  }
+
+  async restart(): Promise<void> {
+    await this.kill()
+    if (!this.#closing.signal.aborted) await this.listen(this.#port)
+  }
+
+  close(): Promise<void> {
+    this.#closing.abort()
+    return this.kill()
+  }
+
+  #die(restartAfterMs: number | undefined): void {
+    const dead = this.kill()
+    if (restartAfterMs === undefined) return
+    this.#comeback = setTimeout(() => void dead.then(() => this.restart()), restartAfterMs)
   }
 
   async #serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
@@ -175,7 +197,9 @@ class StandIn implements OpenAiServer {
     const question = request.messages.findLast(({ role }) => role === 'user')?.text ?? ''
     const whole = typeof model.answer === 'string' ? model.answer : model.answer(question, request)
     const continues = partial !== undefined && this.#options.prefill !== 'ignore' && whole.startsWith(partial)
-    const writer = new AnswerWriter(response, request, { promptTokens, everyMs: this.#options.everyMs ?? 0, signal: this.#closing.signal })
+    const { everyMs = 0 } = this.#options
+    const die = (restartAfterMs: number | undefined): void => this.#die(restartAfterMs)
+    const writer = new AnswerWriter(response, request, { promptTokens, everyMs, signal: this.#closing.signal, die })
     await writer.write({
       reasoning: model.reasoning ?? '',
       text: continues ? whole.slice(partial.length) : whole,

@@ -22,6 +22,8 @@ export interface WriterOptions {
   readonly promptTokens: number
   readonly everyMs: number
   readonly signal: AbortSignal
+  /** The server dies. */
+  readonly die: (restartAfterMs: number | undefined) => void
 }
 
 interface Delta extends Readonly<Record<string, unknown>> {}
@@ -97,6 +99,10 @@ export class AnswerWriter {
         await sleep(20)
         if (fault.clean) this.#response.end()
         else this.#response.socket?.resetAndDestroy()
+        return true
+      case 'kill-server':
+        await sleep(20)
+        this.#options.die(fault.restartAfterMs)
         return true
       case 'stall':
         await this.#silence(fault.keepAliveMs)

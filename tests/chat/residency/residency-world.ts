@@ -27,6 +27,8 @@ export interface WorldOptions {
   readonly unloadFails?: () => boolean
   /** How long the memory of an unloaded model takes to come back, in ms. */
   readonly returnMs?: () => number
+  /** How old a sample of the machine may be, in ms; default 0. */
+  readonly sampleMs?: number
 }
 
 export class World {
@@ -47,6 +49,7 @@ export class World {
   readonly #generating: Map<string, number> = new Map()
   readonly #asked: Set<string> = new Set()
   #usedBytes = 0
+  #sampled: ResourceSample | undefined
   #loading = 0
   #next = 1
 
@@ -81,7 +84,7 @@ export class World {
         leases: async () => [...this.leases.values(), ...this.foreign.values()],
       },
       emit: () => {},
-      resources: () => this.sample(),
+      resources: (maxAgeMs) => this.#latest(maxAgeMs),
       needBytes: ({ sizeBytes = 0 }) => sizeBytes,
       loadIdleMs: 60_000,
       clock: this.clock,
@@ -109,6 +112,12 @@ export class World {
       battery: undefined,
       level: 'normal',
     }
+  }
+
+  /** As the plugin does it: not looked at anew for every question. */
+  #latest(maxAgeMs = this.#options.sampleMs ?? 0): ResourceSample {
+    if (!this.#sampled || maxAgeMs === 0 || this.clock.now() - this.#sampled.time > maxAgeMs) this.#sampled = this.sample()
+    return this.#sampled
   }
 
   /** Holds a model for a time, as an answer does. */

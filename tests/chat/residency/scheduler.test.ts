@@ -89,6 +89,16 @@ describe('requests for models', () => {
     expect(await late).toBe(5_000 + 100)
   })
 
+  it('do not wait for the next sample of a machine whose memory is back at once', async () => {
+    const world = new World({ totalBytes: 5 * GB, sizes: { a: 4 * GB, b: 4 * GB }, sampleMs: 2_000 })
+    void world.answer('a', 0)
+    await world.clock.run(HOUR_MS)
+    const began = world.clock.now()
+    const second = world.answer('b', 0).then(() => world.clock.now() - began)
+    await world.clock.run(HOUR_MS)
+    expect(await second).toBe(100)
+  })
+
   it('in the background evict nothing and give way within 100 ms', async () => {
     const world = new World({ totalBytes: 10 * GB, sizes: { a: 4 * GB, b: 5 * GB, c: 3 * GB }, loadMs: () => 10_000 })
     void world.answer('a', 0)

@@ -49,6 +49,10 @@ async function world(
   return { mai, backend, machine, events }
 }
 
+const whole = (id: string): ScriptedModel => ({ id, sizeBytes: GB, answer: STORY })
+/** Says nothing, whatever it is asked. */
+const silent = (id: string): ScriptedModel => ({ ...whole(id), faults: Array.from({ length: 9 }, () => ({ kind: 'empty' })) })
+
 describe('a turn', () => {
   it('answers, and keeps both messages in order', async () => {
     const { mai, events } = await world([{ id: 'only', answer: STORY }])
@@ -113,6 +117,22 @@ describe('a turn', () => {
     expect(reply.usage.completionTokens).toBe(STORY.split(' ').length - 7)
   })
 
+  const words = STORY.split(' ').length
+  it.each<[string, number, ScriptedModel[], string | undefined]>([
+    ['asks another where a model has nothing to add to a part', 9, [silent('b'), whole('c')], 'scripted/c'],
+    ['believes two that have nothing to add', words, [silent('b'), silent('c')], 'scripted/c'],
+    ['believes the last one left where the text ends as a whole one does', words, [silent('b')], 'scripted/b'],
+    ['does not believe the last one left in the middle of a sentence', 9, [silent('b')], undefined],
+  ])('%s', async (_, afterPieces, others, by) => {
+    const breaks = { ...whole('a'), answer: `${STORY} And so on.`, sizeBytes: 4 * GB, faults: [{ kind: 'drop' as const, afterPieces }] }
+    const { mai } = await world([breaks, ...others])
+    const reply = await mai.processMessage('Tell me a story.').catch((error: unknown) => error)
+    if (by === undefined) {
+      expect(reply).toMatchObject({ code: 'MAI_ALL_FAILED' })
+      expect((await mai.getConversationHistory()).at(-1)).toMatchObject({ role: 'assistant', complete: false })
+    } else expect(reply).toMatchObject({ text: STORY, model: by, finishReason: 'stop' })
+  })
+
   it.each([
     ['the last words', 4],
     ['all of it', 99],
@@ -145,6 +165,12 @@ describe('a turn', () => {
     const reply = await mai.processMessage('Look.', { tools })
     expect([reply.text, reply.toolCalls, reply.finishReason]).toEqual(['I look.', [call], 'tool-calls'])
     expect((await mai.getConversationHistory()).at(-1)?.parts).toEqual([{ type: 'text', text: 'I look.' }, call])
+  })
+
+  it('asks another model where one only calls tools that nobody offered', async () => {
+    const call = { type: 'tool-call' as const, callId: '1', name: 'get', arguments: '{}' }
+    const { mai } = await world([{ id: 'a', sizeBytes: 4 * GB, answer: '', toolCalls: [call] }, whole('b')])
+    expect(await mai.processMessage('Tell me a story.')).toMatchObject({ text: STORY, model: 'scripted/b', toolCalls: [] })
   })
 
   it('learns how fast a model is, keeps it, and tells those who watch', async () => {

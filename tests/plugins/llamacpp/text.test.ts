@@ -119,44 +119,41 @@ describe('a chat template', () => {
   const NO_TOKENS = { bos: '', eos: '' }
 
   it('of the file shapes the prompt', async () => {
-    const render = await chatTemplate("{{ bos_token }}{% for m in messages %}[{{ m['role'] }}:{{ m['content'] }}]{% endfor %}", {
-      bos: '<s>',
-      eos: '',
-    })
-    expect(render(TALK)).toBe('<s>[system:Be brief.][user:Hello][assistant:Hi.][user:Bye]')
+    const render = await chatTemplate("{{ bos_token }}{% for m in messages %}[{{ m['role'] }}:{{ m['content'] }}]{% endfor %}")
+    expect(render(TALK, { bos: '<s>', eos: '' })).toBe('<s>[system:Be brief.][user:Hello][assistant:Hi.][user:Bye]')
   })
 
   it('that refuses system messages gets them with the first message of the person', async () => {
     const render = await chatTemplate(
       "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}[{{ m['role'] }}:{{ m['content'] }}]{% endfor %}",
-      NO_TOKENS,
     )
-    expect(render(TALK)).toBe('[user:Be brief.\n\nHello][assistant:Hi.][user:Bye]')
-    expect(render(TALK.slice(0, 1))).toBe('[user:Be brief.]')
+    expect(render(TALK, NO_TOKENS)).toBe('[user:Be brief.\n\nHello][assistant:Hi.][user:Bye]')
+    expect(render(TALK.slice(0, 1), NO_TOKENS)).toBe('[user:Be brief.]')
   })
 
   it('that demands turns gets neighbours of one role as one message', async () => {
     const render = await chatTemplate(
       "{% for m in messages %}{% if m['role'] != (['user', 'assistant'][loop.index0 % 2]) %}{{ raise_exception('turns') }}{% endif %}[{{ m['content'] }}]{% endfor %}",
-      NO_TOKENS,
     )
-    expect(render([...TALK, { role: 'tool', content: '42' }, { role: 'user', content: 'Now?' }])).toBe(
+    expect(render([...TALK, { role: 'tool', content: '42' }, { role: 'user', content: 'Now?' }], NO_TOKENS)).toBe(
       '[Be brief.\n\nHello][Hi.][Bye\n\n42\n\nNow?]',
     )
   })
 
   it('that refuses everything is one clear error', async () => {
-    const render = await chatTemplate("{{ raise_exception('never') }}", NO_TOKENS)
-    expect(() => render(TALK)).toThrow(expect.objectContaining({ code: 'MAI_REQUEST_INVALID', message: expect.stringContaining('never') }))
+    const render = await chatTemplate("{{ raise_exception('never') }}")
+    expect(() => render(TALK, NO_TOKENS)).toThrow(
+      expect.objectContaining({ code: 'MAI_REQUEST_INVALID', message: expect.stringContaining('never') }),
+    )
   })
 
   it('that cannot be read is one clear error', async () => {
-    expect(await failure(chatTemplate('{% for x %}', NO_TOKENS))).toMatchObject({ code: 'MAI_LOAD_FAILED' })
+    expect(await failure(chatTemplate('{% for x %}'))).toMatchObject({ code: 'MAI_LOAD_FAILED' })
   })
 
   it('that is missing is replaced by ChatML', async () => {
-    const render = await chatTemplate(undefined, NO_TOKENS)
-    expect(render(TALK.slice(1, 2))).toBe('<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n')
+    const render = await chatTemplate(undefined)
+    expect(render(TALK.slice(1, 2), NO_TOKENS)).toBe('<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n')
   })
 })
 
