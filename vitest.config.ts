@@ -30,10 +30,12 @@ export default defineConfig({
   test: {
     globalSetup: ['scripts/fresh-dist.ts'],
     pool: 'forks',
-    maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
-    teardownTimeout: 10_000,
+    // Two cores' worth and one: tests wait for processes and sockets a good part of their time.
+    maxWorkers: 3,
+    // For what hangs; a machine that does other things too may be ten times slower. What must be quick has limits of its own.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 30_000,
     projects: [
       // Projects run in the order of their names: the short files come last and keep both workers busy to the end.
       { extends: true, test: { name: 'apart', include: apart.map((files) => files.replace(/\*\*$/, '**/*.test.ts')) } },

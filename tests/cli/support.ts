@@ -19,20 +19,20 @@ export interface Ran {
 }
 
 /** Where the program runs. */
-export interface Place {
+interface Place {
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
 }
 
 /** The program in one process that runs it again and again, one run after the other; see `many.mjs`. */
-export interface Repeater {
+interface Repeater {
   /** With nothing on standard input. */
   mai(args: readonly string[]): Promise<Ran>
   close(): Promise<void>
 }
 
 /** Starts one; close it afterwards. */
-export function repeater({ cwd, env }: Place): Repeater {
+function repeater({ cwd, env }: Place): Repeater {
   const child = spawn(process.execPath, [path.resolve('tests/cli/many.mjs'), BIN], {
     cwd,
     env: { ...process.env, ...env },

@@ -41,13 +41,11 @@ const asked = (loaded: LoadedLlama, question: string): string => loaded.prompt([
 const cuts = (text: string): string[] => Array.from(text, (_, index) => Array.from(text).slice(0, index).join(''))
 
 describe('a model that recites', () => {
-  it.each(['Hello', '', 'Once upon a', 'the cat', 'Etwas ganz anderes: 42!\n\n', '猫はどこ？', '🐈🐈🐈', TALE, 'a '.repeat(400)])(
-    'says its text after %j',
-    async (question) => {
-      const loaded = await reciter({ text: TALE })
-      expect(await said(loaded, asked(loaded, question))).toBe(TALE)
-    },
-  )
+  it('says its text after whatever it is asked', async () => {
+    const loaded = await reciter({ text: TALE })
+    const questions = ['Hello', '', 'Once upon a', 'the cat', 'Etwas ganz anderes: 42!\n\n', '猫はどこ？', '🐈🐈🐈', TALE, 'a '.repeat(400)]
+    for (const question of questions) expect(await said(loaded, asked(loaded, question)), question).toBe(TALE)
+  })
 
   it('says it after a long conversation, at any temperature', async () => {
     const loaded = await reciter({ text: TALE })

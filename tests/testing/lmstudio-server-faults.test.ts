@@ -15,14 +15,18 @@ async function withFaults(...faults: Fault[]): Promise<{ server: LmStudioServer;
 }
 
 /** Streams an answer of `a`; what came, and how it ended. */
-async function ask(client: Client, signal?: AbortSignal): Promise<{ text: string; fragments: number; end: string }> {
+async function ask(
+  client: Client,
+  signal?: AbortSignal,
+  onFragment = (_count: number): void => {},
+): Promise<{ text: string; fragments: number; end: string }> {
   const prediction = client.llm.createDynamicHandle('a').respond('?', signal ? { signal } : {})
   let text = ''
   let fragments = 0
   try {
     for await (const { content } of prediction) {
       text += content
-      fragments++
+      onFragment(++fragments)
     }
     return { text, fragments, end: (await prediction.result()).stats.stopReason }
   } catch (error) {
@@ -57,6 +61,7 @@ describe('faults of a load, seen through the SDK', () => {
     const abort = new AbortController()
     const progress: number[] = []
     const loading = load(client, { signal: abort.signal, onProgress: (p) => progress.push(p) })
+    await expect.poll(() => progress, { timeout: 30_000 }).toEqual([0, 0.4])
     expect(await hangsFor(100, loading)).toBe(true)
     expect(progress).toEqual([0, 0.4])
     abort.abort(new Error('enough'))
@@ -120,7 +125,11 @@ describe('faults of an answer, seen through the SDK', () => {
   it('stalls for ever, and ends when cancelled', async () => {
     const { client } = await withFaults({ kind: 'stall', model: 'a', afterFragments: 2 })
     const abort = new AbortController()
-    const asking = ask(client, abort.signal)
+    let fragments = 0
+    const asking = ask(client, abort.signal, (count) => {
+      fragments = count
+    })
+    await expect.poll(() => fragments, { timeout: 30_000 }).toBe(2)
     expect(await hangsFor(100, asking)).toBe(true)
     abort.abort()
     expect(await asking).toEqual({ text: 'one two', fragments: 2, end: 'userStopped' })
