@@ -11,7 +11,6 @@ const files = [
   'chaos',
   'tests/chat/residency/scheduler.test.ts',
   'tests/chat/residency/preload.test.ts',
-  'tests/plugins/compression/windows.test.ts',
   'tests/plugins/llamacpp/whole.test.ts',
   'tests/plugins/store/processes.test.ts',
 ]
@@ -21,7 +20,6 @@ const env = {
   MAI_TEST_KILLS: '100',
   MAI_TEST_CYCLES: '20',
   MAI_TEST_OPENERS: '10',
-  MAI_TEST_SWITCHES: '300',
   MAI_CHAOS: '1',
   ...process.env,
 }
