@@ -11,7 +11,7 @@ import type { CompressionSettings } from './options.ts'
 /** Characters between two looks. */
 const EVERY = 256
 /** Looks in a row that must find the ratio: songs that count down and generated tables go on for less. */
-const LOOKS = 12
+const LOOKS = 28
 /** Different groups of four characters, as a share of the tail, above which zlib is not asked: real text has 0.5 to 0.8. */
 const VARIED = 0.2
 /** Share of letters in the tail below which it is data: rulers and rows of zeros compress without end. */

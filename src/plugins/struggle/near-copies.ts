@@ -5,7 +5,7 @@
  * @module
  */
 import { NUMBER } from './lexer.ts'
-import type { RecentUnits } from './recent-units.ts'
+import { MEMORY, type RecentUnits } from './recent-units.ts'
 
 /** A run this long, in units, starts a track, and one this long finds the place again. */
 const SEED_RUN = 5
@@ -23,6 +23,7 @@ const LIKE_SHARE = 0.5
 const NUMBER_WEIGHT = 0.5
 /** Shortest copy, in units. */
 const SHORTEST = 3
+const MASK = MEMORY - 1
 
 /** Tracks one repetition; positions are units. */
 export class NearCopies {
@@ -32,11 +33,27 @@ export class NearCopies {
   period = 0
   /** The first unit of the copy that is being written. */
   copyStart = 0
+  /** Places of all copies at which something new stands: neither what the copy before has there nor the one before that. */
+  changes = 0
+  /**
+   * How far copies without news outnumber those with news, since that balance was 0 last. A copy has news where something new
+   * stands at a place that changed in the copy before as well, or where two numbers go on counting; for the second figure, only
+   * where something new stands at a place that changed in the two copies before.
+   * Rows of a table and lines of a log have a place that always changes. Where a model slips now here, now there, it has none.
+   */
+  readonly quiet: [number, number] = [0, 0]
   readonly #recent: RecentUnits
   readonly #maxPeriod: number
+  /** By unit: the one it was held against, and in how many copies in a row something new has stood at its place, up to 3. */
+  readonly #sources = new Int32Array(MEMORY)
+  readonly #changed = new Uint8Array(MEMORY)
   /** The unit of the copy before that the next unit should equal. */
   #expected = -1
   #copyAlike = 0
+  /** The steadiest change of the copy, as in `#changed`. */
+  #copyNews = 0
+  /** Numbers of the copy that go on counting. */
+  #copyCounters = 0
   /** Units in a row that differ. */
   #differing = 0
   #alike = 0
@@ -66,25 +83,44 @@ export class NearCopies {
       return
     }
     this.#units++
-    if (recent.hashAt(this.#expected) === recent.hashAt(at)) {
+    const expected = this.#expected++
+    this.#sources[at & MASK] = expected
+    this.#changed[at & MASK] = 0
+    if (recent.hashAt(expected) === recent.hashAt(at)) {
       this.#count(1)
       this.#differing = 0
     } else {
-      this.#count(this.#numberWeight(at))
-      this.#differing++
+      this.#differ(at, expected)
+      this.#resume(at)
     }
-    this.#expected++
-    if (this.#differing > 0) this.#resume(at)
     if (this.#expected >= this.copyStart) this.#endCopy(at)
     else if (this.#differing > Math.max(LOST_UNITS, this.period * LOST_SHARE)) this.copies = 0
   }
 
-  #numberWeight(at: number): number {
+  #differ(at: number, expected: number): void {
+    const weight = this.#numberWeight(at, expected)
+    this.#count(weight)
+    if (weight === 1) this.#copyCounters++
+    const before = this.#sources[expected & MASK] ?? 0
+    const returns = at - before < MEMORY && this.#recent.hashAt(before) === this.#recent.hashAt(at)
+    if (weight < 1 && !returns) {
+      const times = Math.min(3, (this.#changed[expected & MASK] ?? 0) + 1)
+      this.#changed[at & MASK] = times
+      // Several new words in a row are one change.
+      if (this.#differing === 0) {
+        this.changes++
+        this.#copyNews = Math.max(this.#copyNews, times)
+      }
+    }
+    this.#differing++
+  }
+
+  #numberWeight(at: number, expected: number): number {
     const recent = this.#recent
-    const before = 2 * this.#expected - at
-    if (recent.kindAt(at) !== NUMBER || recent.kindAt(this.#expected) !== NUMBER) return 0
-    const step = recent.valueAt(at) - recent.valueAt(this.#expected)
-    const counts = recent.kindAt(before) === NUMBER && recent.valueAt(this.#expected) - recent.valueAt(before) === step
+    const before = 2 * expected - at
+    if (recent.kindAt(at) !== NUMBER || recent.kindAt(expected) !== NUMBER) return 0
+    const step = recent.valueAt(at) - recent.valueAt(expected)
+    const counts = recent.kindAt(before) === NUMBER && recent.valueAt(expected) - recent.valueAt(before) === step
     return counts ? 1 : NUMBER_WEIGHT
   }
 
@@ -94,14 +130,17 @@ export class NearCopies {
   }
 
   #seed(at: number): void {
-    const { run, period } = this.#recent
+    const period = this.#recent.shortestPeriod(SEED_RUN)
+    const run = this.#recent.runOf(period)
     this.period = period
     // The first copy ended where the run began.
     this.copyStart = at - run + 1
     this.#expected = at + 1 - period
     this.copies = 1
     this.#alike = this.#units = this.#copyAlike = run
-    this.#differing = 0
+    this.#differing = this.#copyNews = this.#copyCounters = this.changes = 0
+    this.quiet.fill(0)
+    for (let unit = this.copyStart - period; unit <= at; unit++) this.#match(unit, period)
     if (this.#expected >= this.copyStart) this.#endCopy(at)
   }
 
@@ -111,9 +150,16 @@ export class NearCopies {
     const lag = this.#recent.periodNear(at - this.#expected + 1, drift, RESUME_RUN)
     if (lag === 0 || at + 1 - lag === this.#expected) return
     this.#expected = at + 1 - lag
+    const run = this.#recent.runOf(lag)
+    for (let unit = at - run + 1; unit <= at; unit++) this.#match(unit, lag)
     // The units of the run before this one were counted as differences.
-    this.#count(Math.min(this.#recent.runOf(lag), this.#differing))
+    this.#count(Math.min(run, this.#differing))
     this.#differing = 0
+  }
+
+  #match(unit: number, lag: number): void {
+    this.#sources[unit & MASK] = unit - lag
+    this.#changed[unit & MASK] = 0
   }
 
   /** The expected place has reached the copy that is being written: the next one begins. */
@@ -126,6 +172,9 @@ export class NearCopies {
     this.copies++
     this.period = size
     this.copyStart = at + 1
-    this.#copyAlike = 0
+    const [once, twice] = this.quiet
+    this.quiet[0] = Math.max(0, once + (this.#copyNews > 1 || this.#copyCounters > 1 ? -1 : 1))
+    this.quiet[1] = Math.max(0, twice + (this.#copyNews > 2 ? -1 : 1))
+    this.#copyAlike = this.#copyNews = this.#copyCounters = 0
   }
 }

@@ -1,80 +1,82 @@
 /**
  * Noisy loops: copy after copy with small changes, such as a number that counts up or one other word.
  *
+ * Lists, logs, tables and generated code are near copies by nature. What parts them from a loop is news: each of their rows has
+ * something new at the same place. A loop is certain where many copies have no news (see `NearCopies.quiet`), or where the news is
+ * so little and the copies are so many that no real list has been seen to go on for as long.
+ *
  * @module
  */
 import type { LoopFinding } from './exact-loop.ts'
 import { NearCopies } from './near-copies.ts'
 import type { LoopSettings } from './options.ts'
 import type { RecentUnits } from './recent-units.ts'
-import { countLines, fluency, isVerse } from './text-class.ts'
+import { APART_SHARE, apartness, CODE_FLUENCY, countLines, fluency } from './text-class.ts'
 
 /** Fewest copies and units that are judged at all. */
 const FEWEST_COPIES = 5
 const FEWEST_UNITS = 96
-/** Copies before certainty from which text is held back, in prose. */
-const CLOSE = 1
-
-/** Likeness of the columns of {@link COPIES}. */
-const LIKENESS: readonly number[] = [0.8, 0.85, 0.9, 0.95, 0.985]
+/** Fewest units of text without sentences: its shortest lines repeat themselves most. */
+const FEWEST_CODE_UNITS = 600
 const NEVER = Infinity
-/** Line breaks a copy from which copies are lines. */
-const LINE_SHARE = 0.5
-/** Part of the copies of short lines that long ones need: a list of paragraphs is shorter. */
-const LONG_LINES = 0.6
-/** Likeness of text in which nothing changes but numbers that count. */
-const COUNTING = 0.985
+/** Share of units that copies without news have in common at least. */
+const QUIET_LIKENESS = 0.75
+/** Text of a code block needs so many times the evidence. */
+const FENCE_FACTOR = 2
+/** Changes a copy up to which a row of `steady` holds; more are in the last. */
+const ONE_CHANGE = 1.25
+const TWO_CHANGES = 2.25
+/** Mean lengths of a copy from which it is long, and longer, in units. */
+const LONG = 24
+const LONGER = 48
+/** Part of `minNearVerses` that longer copies with line breaks need at least, and how many times it others with several changes do. */
+const LONGER_LINES = 0.6
+const CHANGING_LINES = 2
+
+/** Copies that make a loop. */
+interface Evidence {
+  /** What a balance of `NearCopies.quiet` must reach, and which one; for copies that are longer, the second number. */
+  readonly quiet: readonly [figure: 0 | 1, copies: number, longer: number]
+  /** Copies where news is at the same places: with one change a copy, two, and more; each for short, long and longer copies. */
+  readonly steady: readonly (readonly [short: number, long: number, longer: number])[]
+}
+
+const NONE: Evidence['steady'][number] = [NEVER, NEVER, NEVER]
 /**
- * Copies that make a loop: by fluency, then by period in units, at least so much each, then by likeness.
- * Lists, logs, tables and generated code are near copies by nature, the more so the shorter their lines and the less they speak.
- * Each figure lies above what 7,800 files of prose, sources and data reached, but for one file in 400, none of it prose.
+ * By fluency, at least so much. Each figure lies above what 80 MB of prose, sources, data and logs reach,
+ * but for two texts in a thousand of sources and data and the log of one test suite.
  */
-const COPIES: readonly (readonly [fluency: number, byPeriod: readonly (readonly [period: number, copies: readonly number[]])[]])[] = [
+const EVIDENCE: readonly (readonly [fluency: number, evidence: Evidence])[] = [
   [
     0.45,
-    [
-      [24, [10, 10, 7, 7, 6]],
-      [12, [36, 10, 8, 7, 6]],
-      [0, [NEVER, 16, 8, 7, 6]],
-    ],
+    {
+      quiet: [1, 12, 8],
+      steady: [
+        [14, 10, 8],
+        [24, 14, 12],
+        [32, 20, 14],
+      ],
+    },
   ],
   [
     0.32,
-    [
-      [48, [24, 14, 12, 11, 6]],
-      [24, [30, 16, 14, 10, 6]],
-      [12, [95, 24, 18, 10, 6]],
-      [0, [NEVER, 60, 16, 12, 12]],
-    ],
+    {
+      quiet: [1, 16, 10],
+      steady: [
+        [44, 12, 14],
+        [50, 16, 16],
+        [50, 20, 20],
+      ],
+    },
   ],
-  [
-    0.2,
-    [
-      [96, [NEVER, 32, 18, 12, 6]],
-      [48, [NEVER, 75, 60, 12, 6]],
-      [24, [NEVER, NEVER, 75, 24, 8]],
-      [12, [NEVER, NEVER, 80, 50, 18]],
-      [0, [NEVER, NEVER, 50, 36, 36]],
-    ],
-  ],
-  [
-    0.08,
-    [
-      [96, [NEVER, 60, 50, 32, 8]],
-      [48, [NEVER, NEVER, NEVER, 52, 10]],
-      [24, [NEVER, NEVER, NEVER, 80, 32]],
-      [12, [NEVER, NEVER, NEVER, 80, 40]],
-      [0, [NEVER, NEVER, NEVER, 64, 60]],
-    ],
-  ],
-  [
-    0,
-    [
-      [96, [NEVER, NEVER, NEVER, NEVER, 24]],
-      [48, [NEVER, NEVER, NEVER, NEVER, 60]],
-    ],
-  ],
+  [0.2, { quiet: [1, 28, 18], steady: [[54, 16, 12], [NEVER, 40, 40], NONE] }],
+  [0.08, { quiet: [0, 28, 20], steady: [[100, 64, 24], NONE, NONE] }],
+  [0, { quiet: [0, 64, 28], steady: [[NEVER, NEVER, 66], NONE, NONE] }],
 ]
+/** Fluency below which text is no prose. */
+const SPOKEN = 0.32
+/** Fluency from which text is held back when one more copy would make it certain. */
+const PROSE = 0.45
 
 /** The noisy rule; one an answer. */
 export class NoisyLoop {
@@ -95,7 +97,7 @@ export class NoisyLoop {
   judge(inFence: boolean): LoopFinding | undefined {
     const track = this.#track
     track.add()
-    if (track.copies < FEWEST_COPIES - CLOSE || track.units < FEWEST_UNITS) {
+    if (track.copies < FEWEST_COPIES - 1 || track.units < FEWEST_UNITS) {
       this.#finding = undefined
       return undefined
     }
@@ -108,32 +110,37 @@ export class NoisyLoop {
   }
 
   #look(inFence: boolean): LoopFinding | undefined {
-    const { copies, period, likeness, copyStart } = this.#track
+    const { copies, period, likeness, copyStart, units } = this.#track
     const { count } = this.#recent
+    if (likeness < QUIET_LIKENESS) return undefined
     const first = Math.max(copyStart - 2 * period, 0)
     const fluent = fluency(this.#recent, first, count)
-    const need = this.#need(fluent, inFence, first)
-    const certain = copies >= need
-    if (!certain && !(fluent >= PROSE && copies >= need - CLOSE)) return undefined
-    const evidence = `${copies} near copies of about ${period} units, ${Math.round(likeness * 100)} % alike`
-    return { certain, from: this.#finding?.from ?? count - 1, evidence }
+    if (fluent < SPOKEN && units < FEWEST_CODE_UNITS) return undefined
+    const evidence = EVIDENCE.find(([from]) => fluent >= from)?.[1]
+    if (!evidence || (fluent < CODE_FLUENCY && apartness(this.#recent, first, count) < APART_SHARE)) return undefined
+    const hasLines = countLines(this.#recent, first, count) > 0
+    const certain = this.#isLoop(evidence, hasLines, inFence, 0)
+    if (!certain && !(fluent >= PROSE && this.#isLoop(evidence, hasLines, inFence, 1))) return undefined
+    return {
+      certain,
+      from: this.#finding?.from ?? count - 1,
+      evidence: `${copies} near copies of about ${period} units, ${Math.round(likeness * 100)} % alike`,
+    }
   }
 
-  /** Copies that make a loop of what the track follows. */
-  #need(fluent: number, inFence: boolean, first: number): number {
-    const { likeness, period } = this.#track
-    const { minNearVerses, likeness: least } = this.#settings
-    if (likeness < least) return NEVER
-    const column = LIKENESS.findLastIndex((from) => likeness >= from)
-    // In a code block even sentences may be data.
-    const byPeriod = COPIES.find(([from]) => (inFence ? fluent / 2 : fluent) >= from)?.[1]
-    const copies = byPeriod?.find(([from]) => period >= from)?.[1][column] ?? NEVER
-    const { count } = this.#recent
-    if (countLines(this.#recent, first, count) * period < (count - first) * LINE_SHARE) return copies
-    // Verses and lists have many items that are alike by nature; only where nothing but numbers counts up it needs fewer.
-    const short = isVerse(this.#recent, first, count) && likeness < COUNTING
-    return Math.max(short ? minNearVerses : Math.ceil(minNearVerses * LONG_LINES), copies)
+  /** @param more copies like the last that are taken for granted */
+  #isLoop({ quiet: [figure, short, longer], steady }: Evidence, hasLines: boolean, inFence: boolean, more: number): boolean {
+    const { changes, copies, likeness, quiet, units } = this.#track
+    const { minNearVerses } = this.#settings
+    if (copies + more < FEWEST_COPIES) return false
+    const mean = units / (copies - 1)
+    const factor = inFence ? FENCE_FACTOR : 1
+    if (quiet[figure] + more >= (mean < LONGER ? short : longer) * factor) return true
+    if (likeness < this.#settings.likeness) return false
+    const rate = changes / copies
+    const row = rate <= ONE_CHANGE ? 0 : rate <= TWO_CHANGES ? 1 : 2
+    const need = steady[row]?.[mean < LONG ? 0 : mean < LONGER ? 1 : 2] ?? NEVER
+    const lines = minNearVerses * (mean >= LONGER ? LONGER_LINES : row === 0 ? 1 : CHANGING_LINES)
+    return copies + more >= Math.max(need * factor, hasLines ? lines : 0)
   }
 }
-
-const PROSE = COPIES[0]?.[0] ?? 1

@@ -31,11 +31,11 @@ export interface LoopSettings {
   readonly minCopies: number
   /** Units that these copies must cover at least; default 48, from the same measurement. */
   readonly minUnits: number
-  /** Units that copies of code must cover; default 80, with the copies of `exact-loop.ts`. */
+  /** Units that copies of code must cover; default 64, with the copies of `exact-loop.ts`. */
   readonly minCodeUnits: number
   /** Units that copies with next to no words must cover; default 480: rulers, zeros and base64 padding reach 320. */
   readonly minDataUnits: number
-  /** Near copies that make a noisy loop where copies are lines or verses; default 20: counting songs have 10 verses, lists of a model 20 items. */
+  /** Near copies that a noisy loop of lines needs at least, and twice as many where several words change; default 20: counting songs have 10 verses, lists of a model 20 items. */
   readonly minNearVerses: number
   /** Share of units that near copies have in common, 0 to 1; default 0.8. */
   readonly likeness: number
@@ -106,7 +106,7 @@ const loop = z.strictObject({
   maxPeriod: count.max(1024).default(256),
   minCopies: z.number().min(2).default(3),
   minUnits: count.default(48),
-  minCodeUnits: count.default(80),
+  minCodeUnits: count.default(64),
   minDataUnits: count.default(480),
   minNearVerses: count.min(2).default(20),
   likeness: share.default(0.8),

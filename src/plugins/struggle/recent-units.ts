@@ -3,11 +3,14 @@
  *
  * @module
  */
-import { IDEOGRAPH, type UnitKind, WORD } from './lexer.ts'
+import { IDEOGRAPH, NEWLINE, type UnitKind, WORD } from './lexer.ts'
 
 /** Units that are remembered; a power of two. */
-const MEMORY = 2048
+export const MEMORY = 2048
 const MASK = MEMORY - 1
+/** Marks of a unit. */
+const FOLLOWS = 1
+const APART = 2
 
 /** A ring of units with an index by hash. Positions count from the start of the text. */
 export class RecentUnits {
@@ -20,7 +23,7 @@ export class RecentUnits {
   readonly #kinds = new Uint8Array(MEMORY)
   readonly #starts = new Float64Array(MEMORY)
   readonly #values = new Float64Array(MEMORY)
-  readonly #follows = new Uint8Array(MEMORY)
+  readonly #marks = new Uint8Array(MEMORY)
   #lastKind: UnitKind | 0 = 0
   #lastEnd = 0
   /** Position after that of the last unit in a bucket, and before it of the one before. */
@@ -64,7 +67,9 @@ export class RecentUnits {
     this.#kinds[slot] = kind
     this.#starts[slot] = start
     this.#values[slot] = value
-    this.#follows[slot] = kind === this.#lastKind && isSpoken(kind, start - this.#lastEnd) ? 1 : 0
+    const gap = start - this.#lastEnd
+    const follows = kind === this.#lastKind && isSpoken(kind, gap)
+    this.#marks[slot] = (follows ? FOLLOWS : 0) | (gap > 0 || this.#lastKind === NEWLINE ? APART : 0)
     this.#lastKind = kind
     this.#lastEnd = end
     this.#previous[slot] = this.#heads[bucket] ?? -1
@@ -88,6 +93,15 @@ export class RecentUnits {
     return found
   }
 
+  /** The shortest period whose run at the end is at least so long, in units; 0 where none is. */
+  shortestPeriod(run: number): number {
+    const at = this.count - 1
+    for (let period = 1; period <= this.#maxPeriod; period++) {
+      if (this.#stamps[period] === at && (this.#runs[period] ?? 0) >= run) return period
+    }
+    return 0
+  }
+
   /** Run at the end with a given period, in units. */
   runOf(period: number): number {
     return this.#stamps[period] === this.count - 1 ? (this.#runs[period] ?? 0) : 0
@@ -109,7 +123,12 @@ export class RecentUnits {
 
   /** Whether it is a word that follows a word as in a sentence. */
   followsAt(position: number): boolean {
-    return this.#follows[position & MASK] === 1
+    return ((this.#marks[position & MASK] ?? 0) & FOLLOWS) !== 0
+  }
+
+  /** Whether a blank or a line break is before it. */
+  isApartAt(position: number): boolean {
+    return ((this.#marks[position & MASK] ?? 0) & APART) !== 0
   }
 
   /** Where it starts, in UTF-16 units. */

@@ -6,15 +6,21 @@
 import { IDEOGRAPH, NEWLINE, WORD } from './lexer.ts'
 import type { RecentUnits } from './recent-units.ts'
 
-/** Sentences; verse and lists of short lines; text between prose and code; code; tables and other data; next to nothing but signs. */
-export type TextClass = 'prose' | 'verse' | 'mixed' | 'code' | 'data' | 'signs'
+/**
+ * Sentences; verse and lists of short lines; text between prose and code; code; tables and other data; data without blanks; next to
+ * nothing but signs.
+ */
+export type TextClass = 'prose' | 'verse' | 'mixed' | 'code' | 'data' | 'packed' | 'signs'
 
 /** Fluency from which on text is prose, mixed or code. In 15,000 files no prose that repeats itself is below the first. */
 const PROSE_FLUENCY = 0.32
 const MIXED_FLUENCY = 0.2
-const CODE_FLUENCY = 0.08
+/** Below this no sentence is in it. */
+export const CODE_FLUENCY = 0.08
+/** Share of units that stand apart, below which data is packed. */
+export const APART_SHARE = 0.1
 /** With so few different units, or without a word, a stretch says nothing. */
-const SIGNS_VARIETY = 4
+const SIGNS_VARIETY = 5
 /** Lines shorter than this, in units, are verses or items of a list. */
 const VERSE_UNITS = 24
 
@@ -23,10 +29,16 @@ export function classify(recent: RecentUnits, from: number, to: number): TextCla
   const fluent = fluency(recent, from, to)
   if (fluent >= PROSE_FLUENCY) return isVerse(recent, from, to) ? 'verse' : 'prose'
   if (fluent >= MIXED_FLUENCY) return 'mixed'
+  if (variety(recent, from, to) <= SIGNS_VARIETY || wordShare(recent, from, to) === 0) return 'signs'
+  if (fluent >= CODE_FLUENCY) return 'code'
+  return apartness(recent, from, to) >= APART_SHARE ? 'data' : 'packed'
+}
+
+/** Different units. */
+export function variety(recent: RecentUnits, from: number, to: number): number {
   const different = new Set<number>()
-  for (let at = from; at < to && different.size <= SIGNS_VARIETY; at++) different.add(recent.hashAt(at))
-  if (different.size <= SIGNS_VARIETY || wordShare(recent, from, to) === 0) return 'signs'
-  return fluent >= CODE_FLUENCY ? 'code' : 'data'
+  for (let at = from; at < to; at++) different.add(recent.hashAt(at))
+  return different.size
 }
 
 /** Share of the units from `from` to before `to` that follow a word as in a sentence, 0 to 1: prose has a half, code a tenth. */
@@ -34,6 +46,13 @@ export function fluency(recent: RecentUnits, from: number, to: number): number {
   let fluent = 0
   for (let at = from; at < to; at++) if (recent.followsAt(at)) fluent++
   return fluent / Math.max(1, to - from)
+}
+
+/** Share of the units that stand apart from the one before, 0 to 1: prose has most, packed data next to none. */
+export function apartness(recent: RecentUnits, from: number, to: number): number {
+  let apart = 0
+  for (let at = from; at < to; at++) if (recent.isApartAt(at)) apart++
+  return apart / Math.max(1, to - from)
 }
 
 /** Share of words, 0 to 1. */
@@ -47,7 +66,7 @@ export function wordShare(recent: RecentUnits, from: number, to: number): number
 }
 
 /** Whether the text is broken into short lines: refrains and lists repeat themselves more than sentences do. */
-export function isVerse(recent: RecentUnits, from: number, to: number): boolean {
+function isVerse(recent: RecentUnits, from: number, to: number): boolean {
   const lines = countLines(recent, from, to)
   return lines > 0 && (to - from) / lines < VERSE_UNITS
 }

@@ -74,10 +74,28 @@ describe('exact loops', () => {
     expect(kindOf(verdictOf(watching('loops'), `${OPENING}\`\`\`\n${SENTENCE.repeat(3)}`))).not.toBe('loop')
     expect(kindOf(verdictOf(watching('loops'), `${OPENING}\`\`\`\n${SENTENCE.repeat(8)}`))).toBe('loop')
   })
+
+  it('are found within four copies in data that says something', () => {
+    const row = 'Source: https://example.org/pub/library-2.1/ (mirror: ftp.example.net)\n'
+    expect(kindOf(verdictOf(watching('loops'), OPENING + row.repeat(4)))).toBe('loop')
+  })
+
+  it('are not seen in the stack of a function that calls itself', () => {
+    const frame = '    at descend (/home/user/tree/walk.js:12:34)\n'
+    const fence = '```'
+    expect(kindOf(verdictOf(watching('loops'), `${OPENING}${fence}\nRangeError\n${frame.repeat(8)}${fence}\nSo it never ends.`))).toBe(
+      'clear',
+    )
+  })
 })
 
 describe('noisy loops', () => {
   const names = ['cat', 'dog', 'horse', 'raven', 'badger', 'otter', 'fox', 'crane', 'whale', 'goat', 'mole', 'hare', 'wren']
+  /** Another word in another place of each copy. */
+  const slip = (line: string, n: number): string => {
+    let word = 0
+    return line.replace(/[a-z]{3,}/g, (found) => (word++ === (n * 5) % 8 ? `${names[n % 13]}` : found))
+  }
   const copies = (make: (n: number) => string, many = 60): string => OPENING + Array.from({ length: many }, (_, n) => make(n)).join('')
 
   it.each<[string, (n: number) => string]>([
@@ -88,9 +106,10 @@ describe('noisy loops', () => {
       (n) => `He looked at the ${n % 3 ? '' : 'grey '}sea and said that the ${n % 4 ? '' : 'old '}boats would come back. `,
     ],
     ['of numbered lines', (n) => `${n + 1}. We should always check the result again before we go on.\n`],
+    ['of code in which now one word slips, now another', (n) => slip('const total = sum(prices.map((one) => one.value * rate))\n', n)],
     ['of code that counts', (n) => `print("This is line number ${n + 1} of the output that was asked for")\n`],
   ])('%s are found', (_, make) => {
-    expect(kindOf(verdictOf(watching('loops'), copies(make)))).toBe('noisy-loop')
+    expect(kindOf(verdictOf(watching('loops'), copies(make, 120)))).toBe('noisy-loop')
   })
 
   it.each<[string, string]>([
@@ -112,6 +131,7 @@ describe('noisy loops', () => {
         200,
       ),
     ],
+    ['licences that differ in one word', copies((n) => `License: ${names[n % 13]}${n}\n\n`, 200)],
     ['JSON', copies((n) => `  { "id": ${n}, "name": "${names[n % 13]}", "legs": ${n % 5}, "wild": true },\n`, 60)],
   ])('are not seen in %s', (_, text) => {
     expect(kindOf(verdictOf(watching('loops'), text))).not.toBe('struggle')
