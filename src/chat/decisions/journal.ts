@@ -23,8 +23,8 @@ import { type CandidateList, newestList, packSelection, RecordReader } from './s
 
 /** Records between two snapshots of the state: a start reads as many at most, at some 20 µs each. */
 const SNAPSHOT_EVERY = 250
-/** Records read at once when catching up. */
-const PAGE = 1000
+/** Records read at once when catching up: few enough to be gone before the collector of young memory looks. */
+const PAGE = 250
 
 /** Folds, decides and remembers, for one process. */
 export class Journal {

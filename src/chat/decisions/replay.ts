@@ -9,7 +9,7 @@ import type { RecordedEvent, SwitchingPolicy } from '../policy.ts'
 import type { Store } from '../store.ts'
 import { RecordReader } from './selection-record.ts'
 
-const PAGE = 1000
+const PAGE = 250
 
 /** A record of the type. */
 export type Recorded<T extends RecordedEvent['type']> = Extract<RecordedEvent, { readonly type: T }>

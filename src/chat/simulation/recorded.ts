@@ -10,7 +10,7 @@ import type { Candidate, OfTurn, RecordedEvent } from '../policy.ts'
 import type { Store } from '../store.ts'
 import type { Trace, TraceEvent, TraceMessage, TraceModel } from './trace.ts'
 
-const PAGE = 1000
+const PAGE = 250
 /** Length of an answer that was not finished, in tokens. */
 const UNKNOWN_ANSWER = 300
 /** How long a failure is taken to last, in ms. */
