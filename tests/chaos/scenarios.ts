@@ -112,6 +112,7 @@ export const SCENARIOS: readonly Scenario[] = [
       llamacpp: NO_SERVER,
     },
     ends: 'error',
+    thorough: ['openai-compatible'],
   },
   {
     name: 'loses its model in the middle of an answer, because somebody unloads it',

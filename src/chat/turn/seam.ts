@@ -19,6 +19,9 @@ const NEW_ANSWER = 32
 /** Shortest answer whose repetition is no accident where an engine goes on by itself. */
 const SHORTEST_WHOLE = 6
 
+/** Space, and the dots with which models take up a broken text; a dot alone may yet become three. */
+const LEAD_IN = /^\s*(?:(?:…|\.{2,4})\s*|\.$)?/
+
 /** The prompt that asks for the rest of an answer. */
 export function askForTheRest(messages: readonly PromptMessage[], partial: string): PromptMessage[] {
   const from = Math.max(0, partial.length - ANCHOR)
@@ -80,10 +83,11 @@ export class Seam {
     if (this.#state === 'diverged') return ''
     let rest = text
     if (this.#held === '') {
-      const trimmed = rest.trimStart()
-      // Leading space belongs to the text only if the text turns out to be new.
-      this.#space += rest.slice(0, rest.length - trimmed.length)
-      rest = trimmed
+      // What leads in belongs to the text only if the text turns out to be new.
+      const led = this.#space + rest
+      const lead = LEAD_IN.exec(led)?.[0] ?? ''
+      this.#space = lead
+      rest = led.slice(lead.length)
     }
     if (rest === '') return ''
     this.#match(rest)

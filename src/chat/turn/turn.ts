@@ -28,10 +28,10 @@ import { Attempts } from './attempts.ts'
 import { awaitModels, type Choice, chooseModel, minimalChoice } from './choice.ts'
 import { composePrompt } from './compose.ts'
 import { memoryCure, notSmaller, shorterContext } from './degradation.ts'
-import { endsWhole } from './ends-whole.ts'
 import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
 import { makeResident } from './make-resident.ts'
 import { stateOutcome } from './outcome.ts'
+import { looksEnded } from './seam.ts'
 import type { TurnInput, TurnParts } from './turn-parts.ts'
 import { withoutImages } from './without-images.ts'
 
@@ -284,7 +284,7 @@ export class Turn {
     const others = catalogue.models.filter((other) => other.key !== model.key && !attempts.failed.has(other.key))
     const alternatives = others.filter((other) => catalogue.couldServe(other, this.#needs))
     const agreed = attempts.agrees(model.key, kind, releasedChars)
-    const alone = kind === 'empty' && alternatives.length === 0 && endsWhole(this.#answer.text)
+    const alone = kind === 'empty' && alternatives.length === 0 && looksEnded(this.#answer.text)
     const decision = await journal.onStruggle({
       time: now(),
       turnId: this.id,

@@ -245,7 +245,11 @@ class Reader {
 function usageIn(value: unknown): Usage | undefined {
   if (!isRecord(value)) return undefined
   const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = value
-  return typeof promptTokens === 'number' && typeof completionTokens === 'number' ? { promptTokens, completionTokens } : undefined
+  return isCount(promptTokens) && isCount(completionTokens) ? { promptTokens, completionTokens } : undefined
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0
 }
 
 function finishOf(reason: string): FinishReason {

@@ -51,6 +51,16 @@ describe('the seam between a partial answer and its rest', () => {
     }
   })
 
+  it.each(['…', '... ', '\n…\n'])('takes off the dots too with which the repetition is led in: %j', (dots) => {
+    fc.assert(
+      fc.property(cuts, (lengths) => {
+        const already = STORY.slice(0, 60)
+        expect(already + through(already, inPieces(`${dots}${STORY.slice(30)}`, lengths))).toBe(STORY)
+        expect(through(already, inPieces(`${dots}Quite another text.`, lengths))).toBe(`${dots}Quite another text.`)
+      }),
+    )
+  })
+
   it('leaves a rest alone that repeats nothing', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: STORY.length - 1 }), cuts, (cut, lengths) => {

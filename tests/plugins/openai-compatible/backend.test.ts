@@ -261,6 +261,15 @@ describe('models', () => {
     expect((await named.list(signal)).map(({ id }) => id)).toEqual(['small', 'other'])
   })
 
+  it.each([undefined, ['small']])('are gone with a server that broke off, and back with it (configured: %j)', async (models) => {
+    const one = await server({ faults: [{ kind: 'kill-server', afterPieces: 2 }] })
+    const from = backend({ endpoints: [{ baseUrl: one.baseUrl, ...(models ? { models } : {}) }] })
+    await expect(say(from, await only(from))).rejects.toMatchObject({ code: 'MAI_BACKEND_LOST' })
+    await expect(from.list(signal)).rejects.toMatchObject({ code: 'MAI_BACKEND_UNREACHABLE' })
+    await one.restart()
+    expect((await say(from, await only(from))).text).toBe(TEXT)
+  })
+
   it('of an endpoint that hangs do not keep the others waiting', async () => {
     const hanging = http.createServer(() => {})
     const { baseUrl } = await server()

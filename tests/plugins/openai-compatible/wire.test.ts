@@ -46,8 +46,8 @@ beforeAll(async () => {
 })
 afterAll(() => server.close())
 
-/** Finish and text of the answer, or the code of the error and the text before it. */
-async function answerTo(sent: Wire): Promise<readonly [string, string]> {
+/** Finish and text of the answer, or the code of the error and the text before it; and the tokens that are reported. */
+async function answerTo(sent: Wire): Promise<readonly [string, string, number]> {
   wire = sent
   const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`
   const backend = new OpenAiBackend(openAiCompatibleSchema.parse({ endpoints: [{ baseUrl, models: ['m'] }] }))
@@ -59,11 +59,11 @@ async function answerTo(sent: Wire): Promise<readonly [string, string]> {
     if (said.type === 'text') text += said.text
   })
   const how = await ended.then(
-    ({ finish }) => finish,
-    ({ code }: { code: string }) => code,
+    ({ finish, usage }) => [finish, usage.completionTokens] as const,
+    ({ code }: { code: string }) => [code, 0] as const,
   )
   await backend.close()
-  return [how, text]
+  return [how[0], text, how[1]]
 }
 
 describe('an answer is whole', () => {
@@ -97,7 +97,7 @@ describe('an answer is whole', () => {
     ['compressed by deflate', { body: deflateSync(stream), headers: { 'content-encoding': 'deflate' } }],
     ['compressed by brotli', { body: brotliCompressSync(stream), headers: { 'content-encoding': 'br' } }],
   ])('%s', async (_, sent) => {
-    expect(await answerTo(sent)).toEqual(['stop', TEXT])
+    expect((await answerTo(sent)).slice(0, 2)).toEqual(['stop', TEXT])
   })
 })
 
@@ -126,6 +126,15 @@ describe('an answer is not whole', () => {
     ['nothing', { body: '' }],
     ['compressed, as it says', { body: 'no gzip at all', headers: { 'content-encoding': 'gzip' } }],
   ])('as %s', async (_, sent) => {
-    expect(await answerTo(sent)).toEqual([expect.stringMatching(/^MAI_BACKEND_(ERROR|LOST)$/), ''])
+    expect((await answerTo(sent)).slice(0, 2)).toEqual([expect.stringMatching(/^MAI_BACKEND_(ERROR|LOST)$/), ''])
   })
+})
+
+it('counts its pieces where what the server counted is no number of tokens', async () => {
+  for (const completion_tokens of [-1, 40.5, 1e308, '40', null]) {
+    const [, , tokens] = await answerTo({
+      body: `${said}${finish('stop')}${event({ choices: [], usage: { prompt_tokens: 7, completion_tokens } })}`,
+    })
+    expect(tokens).toBe(PIECES.length)
+  }
 })
