@@ -99,9 +99,11 @@ export class Indexer {
   async #steps(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    while (!this.#stop.signal.aborted && (await this.#database.read((db) => leftOf(db).length > 0))) {
+    const isLeft = (): Promise<boolean> => this.#database.read((db) => leftOf(db).length > 0)
+    for (let more = await isLeft(); more && !this.#stop.signal.aborted; ) {
       await this.#database.write('process', (db) => indexSome(db, this.#session))
-      await (this.#waiting > 0 ? setImmediate() : sleep(STEP_MS, undefined, { ref: false }))
+      more = await isLeft()
+      if (more) await (this.#waiting > 0 ? setImmediate() : sleep(STEP_MS, undefined, { ref: false }))
     }
   }
 }
