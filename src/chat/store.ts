@@ -77,6 +77,10 @@ export interface Store extends LedgerStore, RecallStore {
   deleteSession(id: string): Promise<boolean>
   /** Appends a message and, in the same transaction, its spans. */
   appendMessage(message: NewMessage, spans?: readonly Omit<Span, 'messageId'>[]): Promise<Message>
+  /** The same with many, all or none of them: one write to the disk instead of one for each. */
+  appendMessages(
+    messages: readonly { readonly message: NewMessage; readonly spans: readonly Omit<Span, 'messageId'>[] }[],
+  ): Promise<readonly Message[]>
   /** Removes a message and the facts that come from it, for `/undo` and `/retry`. */
   deleteMessage(id: string): Promise<void>
   /** The newest `limit` messages before `before`, or the oldest `limit` after `after`; in ascending order. */

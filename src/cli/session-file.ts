@@ -54,7 +54,7 @@ export type SessionLine = z.infer<typeof line>
 /** An exported session as one JSON value. */
 export type SessionFile = z.infer<typeof whole>
 
-/** Messages read at once. */
+/** Messages read or written at once. */
 const PAGE = 200
 
 /** Everything of a session, piece by piece. */
@@ -112,6 +112,7 @@ class Intake {
   readonly #name: string
   readonly #ids: Map<string, string> = new Map()
   readonly #seqs: number[] = []
+  readonly #waiting: Parameters<Store['appendMessages']>[0][number][] = []
   #id: string | undefined
   #expected = 0
 
@@ -125,15 +126,16 @@ class Intake {
     const sessionId = this.#id
     if (sessionId === undefined) throw noSession(this.#name, 'its first line does not say that it is one')
     if ('message' in each) {
-      const { spans, id, ...rest } = each.message
+      const { spans = [], id, parts, ...rest } = each.message
       // An id is one message's in the whole store.
-      const stored = await this.#store.appendMessage(
-        { ...rest, parts: rest.parts as Message['parts'], id: randomUUID(), sessionId },
-        spans ?? [],
-      )
-      this.#ids.set(id, stored.id)
-      this.#seqs.push(stored.seq)
-    } else if ('fact' in each) {
+      const own = randomUUID()
+      this.#ids.set(id, own)
+      this.#waiting.push({ message: { ...rest, parts: parts as Message['parts'], id: own, sessionId }, spans })
+      if (this.#waiting.length >= PAGE) await this.#write()
+      return
+    }
+    await this.#write()
+    if ('fact' in each) {
       const sources = each.fact.sources.map((id) => this.#ids.get(id) ?? '')
       await this.#store.changeLedger(sessionId, { add: [{ ...each.fact, sources }] })
     } else {
@@ -142,8 +144,15 @@ class Intake {
     }
   }
 
+  async #write(): Promise<void> {
+    if (this.#waiting.length === 0) return
+    const stored = await this.#store.appendMessages(this.#waiting.splice(0))
+    this.#seqs.push(...stored.map(({ seq }) => seq))
+  }
+
   async finish(): Promise<Session> {
     if (this.#id === undefined) throw noSession(this.#name, 'it is empty')
+    await this.#write()
     if (this.#seqs.length !== this.#expected)
       throw noSession(this.#name, `it was cut off: ${this.#seqs.length} of ${this.#expected} messages are in it`)
     const stored = await this.#store.getSession(this.#id)
@@ -169,7 +178,11 @@ export async function* linesOf(input: AsyncIterable<Buffer | string>, name: stri
   let rest = ''
   try {
     for await (const chunk of input) {
-      const lines = (rest + (typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true }))).split('\n')
+      // A line may be many chunks long: only what is new is searched for its end.
+      const [first = '', ...lines] = (typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true })).split('\n')
+      rest += first
+      if (lines.length === 0) continue
+      yield rest
       rest = lines.pop() ?? ''
       yield* lines
     }
@@ -210,7 +223,7 @@ function parsedLine(json: string, first: boolean, number: number, name: string):
   if (first && typeof value === 'object' && value !== null && 'messages' in value && Array.isArray(value.messages)) return undefined
   const result = line.safeParse(value)
   if (result.success) return result.data
-  throw noSession(name, `line ${number} is none of such a file`, result.error)
+  throw noSession(name, `line ${number} is no message, fact or heading as Mai writes them`, result.error)
 }
 
 function wholeOf(json: string, name: string): SessionFile {

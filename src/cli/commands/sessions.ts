@@ -65,8 +65,10 @@ export class SessionsSearchCommand extends SessionsBase {
 
   async run(): Promise<number> {
     return this.withMai(async (mai) => {
-      const hits = await mai.store.search(this.words.join(' '))
+      const words = this.words.join(' ')
+      const hits = await mai.store.search(words)
       if (this.json) this.print(hits)
+      else if (hits.length === 0) this.say(/[\p{L}\p{N}]/u.test(words) ? 'nothing found\n' : 'there is no word in that to search for\n')
       else
         for (const { message } of hits) {
           const { sessionId, role, time, parts } = message

@@ -6,7 +6,7 @@
 
 import { z } from 'zod'
 import '../../chat/events.ts'
-import type { AssembledPrompt, AssembleRequest, ContextAssembler } from '../../chat/context.ts'
+import type { AssembledPrompt, ContextAssembler } from '../../chat/context.ts'
 import { toErrorFact } from '../../core/errors.ts'
 import { definePlugin, type PluginContext, type PluginFactory } from '../../core/plugin.ts'
 import { type Assembly, assemble, type CompressionOptions, prepare } from './assemble.ts'
@@ -41,6 +41,8 @@ const SPREADS = FIGURES.map((name) => `${name}Spread`)
 
 /** What is prepared begins so long after a prompt was made, in ms: not while the engine is being asked. */
 const PREPARE_AFTER_MS = 500
+/** A session with so many messages may not fit a window: while its user begins to type, the tokenizer is loaded. */
+const LONG_SESSION = 200
 
 /** Answers the slot `context`. */
 export const compression: PluginFactory<typeof options> = definePlugin({
@@ -67,20 +69,26 @@ function assembler(ctx: PluginContext, settings: CompressionOptions): ContextAss
   const sizes = new WeakMap<AssembledPrompt, RawSize>()
   const waiting = new Set<NodeJS.Timeout>()
   ctx.onDispose(() => waiting.forEach(clearTimeout), 'preparations')
-  /** While the model reads: nobody waits for it, and a failure shows where the prompt is really made. */
-  const prepareSoon = (request: AssembleRequest, assembly: Assembly): void => {
+  /** While the model reads or the user types: nobody waits for it, and a failure shows where the prompt is really made. */
+  const soon = (work: () => Promise<void>): void => {
     const timer = setTimeout(() => {
       waiting.delete(timer)
-      prepare(request, assembly).catch(() => {})
+      work().catch(() => {})
     }, PREPARE_AFTER_MS).unref()
     waiting.add(timer)
   }
+  ctx.on('session.started', ({ sessionId, resumed }) => {
+    if (!resumed) return
+    soon(async () => {
+      if (((await ctx.tryUse('store')?.countMessages(sessionId)) ?? 0) >= LONG_SESSION) await tokens.load()
+    })
+  })
   return {
     async assemble(request) {
       const assembly: Assembly = { ...shared, store: ctx.tryUse('store') }
       const { prompt, size } = await assemble(request, assembly)
       sizes.set(prompt, size)
-      if (!prompt.condensed && prompt.tokens > settings.prepareAt * prompt.usableTokens) prepareSoon(request, assembly)
+      if (!prompt.condensed && prompt.tokens > settings.prepareAt * prompt.usableTokens) soon(() => prepare(request, assembly))
       return prompt
     },
     estimateTokens: (model, text) => tokens.estimate(model, text),

@@ -5,7 +5,7 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import { chatErrors } from '../../chat/failure.ts'
-import type { Message, Part, Role, Session, Span } from '../../chat/message.ts'
+import type { Message, NewMessage, Part, Role, Session, Span } from '../../chat/message.ts'
 import type { Store } from '../../chat/store.ts'
 import type { Database } from './database.ts'
 import { noteUnindexed } from './indexing.ts'
@@ -21,6 +21,7 @@ export type Conversations = Pick<
   | 'renameSession'
   | 'deleteSession'
   | 'appendMessage'
+  | 'appendMessages'
   | 'deleteMessage'
   | 'messages'
   | 'countMessages'
@@ -94,29 +95,9 @@ export function conversations(database: Database): Conversations {
       return true
     },
 
-    appendMessage: (message, spans = []) =>
-      database.write('disk', (db) => {
-        const session =
-          db.get<{ num: number }>('SELECT num FROM sessions WHERE id = ?', [message.sessionId])?.num ?? missing(message.sessionId)
-        const { id, turnId, role, parts, time, complete } = message
-        const { rowId: seq } = db.run(
-          'INSERT INTO messages (id, session, turn_id, role, time, complete, parts) VALUES (?, ?, ?, ?, ?, ?, ?)',
-          [id, session, turnId, role, time, complete ? 1 : 0, encode(parts)],
-        )
-        for (const [position, { start, end, model, reason }] of spans.entries()) {
-          db.run('INSERT INTO spans (message, position, start, "end", model, reason) VALUES (?, ?, ?, ?, ?, ?)', [
-            seq,
-            position,
-            start,
-            end,
-            model,
-            reason,
-          ])
-        }
-        noteUnindexed(db, seq)
-        db.run('UPDATE sessions SET message_count = message_count + 1, updated_at = max(updated_at, ?) WHERE num = ?', [time, session])
-        return { ...message, seq }
-      }),
+    appendMessage: (message, spans = []) => database.write('disk', (db) => append(db, message, spans)),
+
+    appendMessages: (messages) => database.write('disk', (db) => messages.map(({ message, spans }) => append(db, message, spans))),
 
     deleteMessage: (id) =>
       database.write('disk', (db) => {
@@ -156,6 +137,33 @@ export function conversations(database: Database): Conversations {
         ),
       ),
   }
+}
+
+function append(db: Connection, message: NewMessage, spans: readonly Omit<Span, 'messageId'>[]): Message {
+  const session = db.get<{ num: number }>('SELECT num FROM sessions WHERE id = ?', [message.sessionId])?.num ?? missing(message.sessionId)
+  const { id, turnId, role, parts, time, complete } = message
+  const { rowId: seq } = db.run('INSERT INTO messages (id, session, turn_id, role, time, complete, parts) VALUES (?, ?, ?, ?, ?, ?, ?)', [
+    id,
+    session,
+    turnId,
+    role,
+    time,
+    complete ? 1 : 0,
+    encode(parts),
+  ])
+  for (const [position, { start, end, model, reason }] of spans.entries()) {
+    db.run('INSERT INTO spans (message, position, start, "end", model, reason) VALUES (?, ?, ?, ?, ?, ?)', [
+      seq,
+      position,
+      start,
+      end,
+      model,
+      reason,
+    ])
+  }
+  noteUnindexed(db, seq)
+  db.run('UPDATE sessions SET message_count = message_count + 1, updated_at = max(updated_at, ?) WHERE num = ?', [time, session])
+  return { ...message, seq }
 }
 
 /**

@@ -99,9 +99,11 @@ export class Indexer {
   async #steps(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    while (!this.#stop.signal.aborted && (await this.#database.read((db) => leftOf(db).length > 0))) {
+    const isLeft = (): Promise<boolean> => this.#database.read((db) => leftOf(db).length > 0)
+    for (let more = await isLeft(); more && !this.#stop.signal.aborted; ) {
       await this.#database.write('process', (db) => indexSome(db, this.#session))
-      await (this.#waiting > 0 ? setImmediate() : sleep(STEP_MS, undefined, { ref: false }))
+      more = await isLeft()
+      if (more) await (this.#waiting > 0 ? setImmediate() : sleep(STEP_MS, undefined, { ref: false }))
     }
   }
 }
@@ -110,8 +112,10 @@ export class Indexer {
 function leftOf(db: Connection, sessionId?: string, before = Number.MAX_SAFE_INTEGER): { readonly seq: number }[] {
   if (sessionId === undefined) return db.all('SELECT seq FROM unindexed ORDER BY seq DESC LIMIT ?', [BATCH])
   return db.all(
-    `SELECT u.seq FROM (SELECT min(seq) AS first, max(seq) AS last FROM messages WHERE session = (SELECT num FROM sessions WHERE id = ?)) s
-     CROSS JOIN unindexed u ON u.seq BETWEEN s.first AND s.last WHERE u.seq < ? ORDER BY u.seq DESC LIMIT ?`,
+    `SELECT u.seq FROM sessions s CROSS JOIN unindexed u
+     ON u.seq >= (SELECT min(seq) FROM messages WHERE session = s.num) AND u.seq <= (SELECT max(seq) FROM messages WHERE session = s.num)
+     WHERE s.id = ? AND u.seq < ? ORDER BY u.seq DESC LIMIT ?`,
+    // Each alone, as SQLite finds a first or a last in the index, but reads it all for both at once.
     [sessionId, before, BATCH],
   )
 }

@@ -77,6 +77,11 @@ export function createStore(options: StoreOptions): OpenStore {
       indexer.soon()
       return stored
     },
+    async appendMessages(messages) {
+      const stored = await talk.appendMessages(messages)
+      indexer.soon()
+      return stored
+    },
     ...search(database, indexer),
     ...ledger(database),
     ...recall(database, indexer),

@@ -145,6 +145,22 @@ describe('messages', () => {
     expect(await store.search('second')).toEqual([])
   })
 
+  it('are written many at once, all or none of them', async () => {
+    const store = await openStore()
+    await store.createSession(session)
+    const many = Array.from({ length: 5 }, (_, index) => ({
+      message: message('s', `pears ${index}`),
+      spans: [{ start: 0, end: 5, model: 'x/y', reason: 'first' }],
+    }))
+    const stored = await store.appendMessages(many)
+    expect(await store.messages('s')).toEqual(stored)
+    expect(await store.spans(stored[4]?.id ?? '')).toHaveLength(1)
+    expect(await store.search('pears')).toHaveLength(5)
+    const twice = [{ message: message('s', 'plums'), spans: [] }, ...many]
+    await expect(store.appendMessages(twice)).rejects.toMatchObject({ code: 'MAI_STORE_FAILED' })
+    expect(await store.countMessages('s')).toBe(5)
+  })
+
   it('can be taken back, with their spans and their place in the index', async () => {
     const store = await openStore()
     await store.createSession(session)
