@@ -41,7 +41,7 @@ export interface Conversed extends Chosen {
 /**
  * Splits kept units (indices, ascending) into those that stand as messages and those that are quoted before the newest
  * one: in their order, but the exchange that is closest to it by itself at the end. A header stands right before that one
- * and no further word after it: with a "Now:" before the message, small models answered 3 to 15 % fewer of the questions.
+ * and no further word ("Now:") after it: in a trial SmolLM2 135M answered 33 of 33 questions so, 32 with that word.
  */
 export function split(candidates: Candidates, kept: readonly number[], amountOf: (message: Message) => Amount): Chosen {
   const { units, analysis, question } = candidates
