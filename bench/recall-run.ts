@@ -38,7 +38,7 @@ export const MODELS: string = process.env.MAI_TEST_MODELS ?? path.resolve('node_
 export interface Recalled {
   /** The answer is right. */
   readonly answered: boolean
-  /** What has to be answered stood in the prompt. */
+  /** The fact stood in the prompt. */
   readonly inPrompt: boolean
   /** Tokens of the prompt. */
   readonly tokens: number
@@ -100,7 +100,7 @@ export async function openRecallDesk(model: string, context: Plugin = compressio
       await ask(id, 'Let us go on with the tour.', 'first', 4)
       const answered = right.test(await ask(id, question, 'second'))
       const texts = prompt?.messages.map(({ parts }) => textOf(parts)) ?? []
-      return { answered, inPrompt: texts.some((text) => right.test(text)), tokens: prompt?.tokens ?? 0 }
+      return { answered, inPrompt: texts.some((text) => text.includes(fact)), tokens: prompt?.tokens ?? 0 }
     },
     async close() {
       await mai.shutdown()

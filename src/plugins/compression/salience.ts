@@ -25,6 +25,11 @@ const OWN = 0.1
 /** The end of a conversation is what the recent window holds anyway: the last turn loses so much, the middle nothing. */
 const END_DISCOUNT = 0.2
 
+/** Whether a turn ends in a question. */
+export function asks(text: string): boolean {
+  return QUESTION.test(text)
+}
+
 /** Scores by turn. */
 export function salience(analysis: Analysis): Float64Array {
   const { turns, total, frequency, find } = analysis
@@ -38,11 +43,11 @@ export function salience(analysis: Analysis): Float64Array {
     values.set(term, made)
     return made
   }
-  const asks = turns.map(({ turn }) => QUESTION.test(turn.text))
+  const asking = turns.map(({ turn }) => asks(turn.text))
   const own = Float64Array.from(turns, ({ text, turn, from }, index) => {
     let sum = 0
     for (const term of text.terms) sum += value(term)
-    const place = asks[index] ? ASKS : index > from && asks[index - 1] ? ANSWERS : 1
+    const place = asking[index] ? ASKS : index > from && asking[index - 1] ? ANSWERS : 1
     return (sum * place) / (turn.tokens + BASE_TOKENS) ** LENGTH_POWER
   })
   const around = spread(turns, own, true)

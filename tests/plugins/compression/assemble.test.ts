@@ -90,7 +90,7 @@ function quotedLines(text: string): string[] {
   if (!/^(Earlier in this conversation \(|From earlier in this conversation,)/.test(text)) return [text]
   return text
     .split('\n')
-    .filter((line) => !/^(Earlier in this conversation \(.*|From earlier in this conversation,.*|\[.*\]|…|Now:|)$/.test(line))
+    .filter((line) => !/^(Earlier in this conversation \(.*|From earlier in this conversation,.*|\[.*\]|…|)$/.test(line))
     .map((line) => line.replace(/^(User|Assistant|Tool): /, ''))
 }
 

@@ -36,6 +36,59 @@ describe('a fact told two hundred messages ago', () => {
   })
 })
 
+describe('what is closest to the message', () => {
+  const HEADER = 'From earlier in this conversation, word for word:'
+  /** Quotes by their headers, without dates. */
+  const quotes = async (said: readonly Said[], asked: string): Promise<string[][]> => {
+    const id = await talks.session(said)
+    const { prompt } = await talks.prompt(await talks.say(id, asked), 2048)
+    const [before, ...blocks] = promptText(prompt.messages.at(-1)!).split(`${HEADER}\n`)
+    expect(blocks.at(-1)).toMatch(new RegExp(`\\n\\n${asked.replace('?', '\\?')}$`))
+    expect(before).toBe('')
+    const lines = blocks.map((block) => block.split('\n').filter((line) => /^(User|Assistant): /.test(line)))
+    expect(new Set(lines.flat()).size).toBe(lines.flat().length)
+    return lines
+  }
+  /** No two messages are the same. */
+  const talk = smallTalk(200).map(([role, text], index): readonly ['user' | 'assistant', string] => [
+    role === 'user' ? 'user' : 'assistant',
+    `${index}: ${String(text)}`,
+  ])
+  const dentist = ['User: My dentist is called Doctor Okonkwo.', 'Assistant: Noted.']
+
+  it('ends the quotes by itself, with its answer; the others keep their order before it', async () => {
+    const [others, closest] = await quotes(
+      ['My dentist is called Doctor Okonkwo.', ['assistant', 'Noted.'], ...talk],
+      'What is the name of my dentist?',
+    )
+    expect(closest).toEqual(dentist)
+    const said = talk.map(([role, text]) => `${role === 'user' ? 'User' : 'Assistant'}: ${text}`)
+    const places = others!.map((line) => said.indexOf(line))
+    expect(places.length).toBeGreaterThan(3)
+    expect(places).not.toContain(-1)
+    expect(places).toEqual([...places].sort((a, b) => a - b))
+  })
+
+  it('keeps a question of the model with what it was told', async () => {
+    const asked: Said[] = [
+      'I need an appointment.',
+      ['assistant', 'What is the name of your dentist?'],
+      'Okonkwo.',
+      ['assistant', 'Noted.'],
+    ]
+    const blocks = await quotes([...asked, ...talk], 'What was the name of my dentist?')
+    expect(blocks.at(-1)).toEqual(['User: I need an appointment.', 'Assistant: What is the name of your dentist?', 'User: Okonkwo.'])
+  })
+
+  it('is, of two that say as much, the later', async () => {
+    const later: Said[] = ['My dentist is called Doctor Lindqvist.', ['assistant', 'Noted again.']]
+    const told: Said[] = ['My dentist is called Doctor Okonkwo.', ['assistant', 'Noted.']]
+    const blocks = await quotes([...told, ...talk.slice(0, 60), ...later, ...talk.slice(60)], 'What is the name of my dentist?')
+    expect(blocks.at(-1)?.[0]).toBe('User: My dentist is called Doctor Lindqvist.')
+    expect(blocks.flat()).toContain(dentist[0])
+  })
+})
+
 it('finds what a long question in signs asks about at its very end', async () => {
   const small = Array.from(
     { length: 60 },
