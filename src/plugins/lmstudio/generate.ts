@@ -39,7 +39,7 @@ export async function generate(
   const answer = new Answer(sink, limits.answerIdleMs, signal)
   try {
     const begin = await prepare(session, model, request, limits.callMs, signal, answer)
-    const result = await answer.of(begin())
+    const result = await answer.of(begin(), session)
     const { stopReason, promptTokensCount = 0, predictedTokensCount = answer.tokens } = result?.stats ?? { stopReason: 'userStopped' }
     return { finish: FINISH[stopReason] ?? 'failed', usage: { promptTokens: promptTokensCount, completionTokens: predictedTokensCount } }
   } catch (error) {
@@ -135,16 +135,19 @@ class Answer {
   }
 
   /** Waits for the end. Leaving a prediction does not stop it: whatever ends it early cancels it. Undefined: cancelled, without a result. */
-  async of(prediction: OngoingPrediction): Promise<PredictionResult | undefined> {
+  async of(prediction: OngoingPrediction, session: Session): Promise<PredictionResult | undefined> {
     const result = prediction.result()
-    result.catch(() => {})
+    let settled = false
+    const settle = (): void => {
+      settled = true
+    }
+    result.then(settle, settle)
     try {
       return await Promise.race([result, this.#silence.stopped, this.#failed])
     } catch (error) {
       this.#over = true
       // After an error of its own there is nothing left to cancel.
-      const settled = await Promise.race([result.then(() => true).catch(() => true), false])
-      if (!settled) prediction.cancel().catch(() => {})
+      if (!settled && session.reachable) prediction.cancel().catch(() => {})
       if (!this.#signal.aborted) throw error
       return await inTime(result)
     }

@@ -11,6 +11,9 @@ import type { LmStudioSettings } from './options.ts'
 /** How long a goodbye may take before the sockets are cut, in ms. */
 const GOODBYE_MS = 300
 
+/** `readyState` of an open WebSocket. */
+const OPEN = 1
+
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** A client for an address that has greeted. Handles live and die with their client. */
@@ -46,6 +49,12 @@ export class Session {
       ...(clientPasskey === undefined ? {} : { clientPasskey }),
     })
     return new Session(client, baseUrl)
+  }
+
+  /** Whether it can still be told anything: a client that is closing throws where its line has broken, past every handler. */
+  get reachable(): boolean {
+    const transport = field(field(this.client, 'llmPort'), 'transport')
+    return field(transport, 'disposed') !== true || field(field(transport, 'ws'), 'readyState') === OPEN
   }
 
   remember(handle: LLM): void {

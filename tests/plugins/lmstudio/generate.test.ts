@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { traitsOf } from '../../../src/chat/failure.ts'
 import type { ImagePart } from '../../../src/chat/message.ts'
+import { generate } from '../../../src/plugins/lmstudio/generate.ts'
+import { lmStudioSchema } from '../../../src/plugins/lmstudio/options.ts'
+import { Session } from '../../../src/plugins/lmstudio/session.ts'
 import type { LmStudioServer } from '../../../src/testing/lmstudio-server/server.ts'
 import { kvConfigStack, predictionSettings } from '../../../src/testing/lmstudio-server/wire.ts'
 import { scriptedEngine } from '../../../src/testing/scripted-engine.ts'
-import { answer, failure, loaded, SDK, world } from './harness.ts'
+import { answer, failure, loaded, never, SDK, world } from './harness.ts'
 
 const TEXT = 'The sea was calm that morning, and the boats went out.'
 const a = scriptedEngine({ key: 'a', answer: TEXT })
@@ -315,6 +318,31 @@ describe('an answer in trouble', () => {
     const error = await failure(answer(backend, instance))
     expect(error.code).toBe('MAI_BACKEND_TIMEOUT')
     await expect.poll(() => server.loaded()[0]?.predicting).toBe(0)
+  })
+
+  it('that breaks off on a client that is closing is one failure, and no cancel is thrown behind it', async () => {
+    const { backend, server } = await world({ models: [endless] })
+    const instance = await loaded(backend, 'endless')
+    const limits = lmStudioSchema.parse({ baseUrl: server.baseUrl, answerIdleMs: 700 })
+    const session = await Session.open(server.baseUrl, limits)
+    const messages = [{ role: 'user' as const, parts: [{ type: 'text' as const, text: 'Go on.' }] }]
+    let closing: Promise<void> | undefined
+    const request = { instance, messages, sampling: {}, signal: never() }
+    const answering = generate(
+      session,
+      request,
+      () => {
+        if (closing) return
+        closing = session.close(5000)
+        void server.kill()
+      },
+      limits,
+      never(),
+    )
+    await expect(answering).rejects.toThrow()
+    // A rejection that nobody handles would fail this run.
+    await closing
+    await new Promise((resolve) => setTimeout(resolve, 20))
   })
 
   it('is cancelled when its listener throws, and the throw comes through', async () => {
