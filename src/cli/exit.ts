@@ -30,8 +30,9 @@ export function errorJson(error: unknown): { code: string; message: string; cure
 /** What happened, and on the next line the cure; broken between words where a person reads it. */
 export function errorText(error: unknown, screen: Screen): string {
   const { message, cure } = errorJson(error)
-  const columns = isTerminal(screen) ? columnsOf(screen) - INDENT.length : Number.POSITIVE_INFINITY
-  const lines = [message, cure ?? ''].flatMap((text) => (text ? text.split('\n') : []))
-  const shown = lines.flatMap((line) => wrapped(neutralise(line), columns))
-  return `mai: ${shown.join(`\n${INDENT}`)}\n`
+  const texts = [message, ...(cure ? [cure] : [])].map(neutralise)
+  const lines = isTerminal(screen)
+    ? texts.flatMap((text) => text.split('\n').flatMap((line) => wrapped(line, columnsOf(screen) - INDENT.length)))
+    : texts
+  return `mai: ${lines.join(`\n${INDENT}`)}\n`
 }

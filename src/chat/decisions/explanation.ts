@@ -78,7 +78,8 @@ export async function explainTurn(store: Store, policy: SwitchingPolicy, turnId:
   if (!found) return undefined
   const { first, id } = found
   const rebuilt = await stateBefore(store, policy, first)
-  const told = rebuilt.run?.payload.turns === true
+  // A run whose beginning is no longer in the log is younger than records without their turn.
+  const told = rebuilt.run === undefined || rebuilt.run.payload.turns === true
   let { state } = rebuilt
   const steps: Step[] = []
   for (const event of await turnRecords(store, first, id, told)) {

@@ -90,7 +90,8 @@ function packRows(rows: readonly ScoredCandidate[]): Rows | undefined {
   let text = ''
   for (const { score, excluded } of rows) {
     const thousandths = Math.round(score * THOUSAND)
-    if (!Number.isSafeInteger(thousandths) || !Object.is(thousandths / THOUSAND, score)) return undefined
+    const same = Object.is(thousandths / THOUSAND, score) && !Object.is(score, -0)
+    if (!Number.isSafeInteger(thousandths) || !same) return undefined
     if (excluded !== undefined && !rules.includes(excluded)) rules.push(excluded)
     const rule = excluded === undefined ? 0 : rules.indexOf(excluded) + 1
     text += thousandths.toString(BASE) + String.fromCharCode(NO_RULE + rule)

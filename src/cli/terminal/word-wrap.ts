@@ -13,7 +13,8 @@ const PARTS =
   /(?<style>\u001b\[[\d;]*m)|(?<newline>\n)|(?<blanks>[ \t]+)|(?<anywhere>[\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\uffef]+)|(?<word>[^\u001b\n \t\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\uffef]+|.)/gs
 /** First word of a line that is not wrapped: a table. */
 const TABLE = /^\|/
-const FENCE = /^(?:`{3,}|~{3,})/
+/** It opens code, unless more of it follows on the line, and closes it where nothing follows and it is as long. */
+const FENCE = /^(`{3,}|~{3,})(.*)$/
 /** A mark of a list: what goes on below it is indented as far. */
 const MARK = /^(?:[•*+-]|\d{1,3}[.)])$/
 /** Indented so far, a line is code. */
@@ -34,7 +35,10 @@ export class WordWrap {
   #lineStart = true
   /** This line is not wrapped. */
   #verbatim = false
-  #fence = false
+  /** What opened the code that this is in. */
+  #fence: string | undefined
+  /** In this line. */
+  #opened = false
   #indent = 0
 
   /** @param columns of the terminal as it is now */
@@ -88,7 +92,8 @@ export class WordWrap {
     this.#column = 0
     this.#indent = 0
     this.#lineStart = true
-    this.#verbatim = this.#fence
+    this.#opened = false
+    this.#verbatim = this.#fence !== undefined
     return `${out}\n`
   }
 
@@ -106,6 +111,7 @@ export class WordWrap {
     this.#wordWidth = 0
     if (width === 0) return word
     if (this.#lineStart) return this.#beginLine(word, width)
+    if (this.#opened) this.#unlessClosed(word)
     const columns = this.#columns()
     const fits = this.#verbatim || this.#inLongWord || this.#column + textWidth(this.#blanks) + width <= columns
     if (fits || this.#column <= this.#indent) {
@@ -123,8 +129,13 @@ export class WordWrap {
     this.#lineStart = false
     const bare = plain(word)
     const indent = textWidth(this.#blanks)
-    if (FENCE.test(bare)) {
-      this.#fence = !this.#fence
+    const [, run, rest] = FENCE.exec(bare) ?? []
+    if (run !== undefined) {
+      if (this.#fence === undefined) {
+        this.#fence = run
+        this.#opened = true
+        this.#unlessClosed(rest)
+      } else if (run.startsWith(this.#fence) && rest === '') this.#fence = undefined
       this.#verbatim = true
     }
     this.#verbatim ||= TABLE.test(bare) || indent >= CODE_INDENT
@@ -132,6 +143,11 @@ export class WordWrap {
     const blanks = this.#takeBlanks()
     this.#advance(width)
     return blanks + word
+  }
+
+  /** What is closed in its line is code in a sentence. */
+  #unlessClosed(text = ''): void {
+    if (this.#fence !== undefined && text.includes(this.#fence.charAt(0))) this.#fence = undefined
   }
 
   #takeBlanks(): string {

@@ -23,6 +23,8 @@ const SAMPLE_MARGIN = 1.1
 /** Longer words seldom come again, in characters, and would keep their whole text alive; words remembered, all forgotten when there are more. */
 const LONGEST_WORD = 12
 const MOST_WORDS = 20_000
+/** After so many new words, most of all, a text is one that does not repeat itself: its rest is counted in one go. */
+const MOST_NEW = 500
 
 /** Counts with `count`, exactly for ordinary texts, and on the safe side for long runs and for very long texts. */
 export function boundedCount(tokenize: Count): Count {
@@ -49,9 +51,11 @@ export function boundedCount(tokenize: Count): Count {
 /** Counts words, each with the one space before it. */
 function byWord(count: Count): Count {
   const known: Map<string, number> = new Map()
+  let added = 0
   const ofWord = (word: string): number => {
     const found = known.get(word)
     if (found !== undefined) return found
+    added++
     const tokens = count(word)
     if (word.length > LONGEST_WORD) return tokens
     if (known.size >= MOST_WORDS) known.clear()
@@ -59,12 +63,16 @@ function byWord(count: Count): Count {
     return tokens
   }
   return (text) => {
+    const before = added
     let tokens = 0
+    let words = 0
     let from = 0
     for (let at = text.indexOf(' ', 1); at >= 0; at = text.indexOf(' ', at + 1)) {
       if (!isVisible(text.charCodeAt(at - 1)) || !isVisible(text.charCodeAt(at + 1))) continue
       tokens += ofWord(text.slice(from, at))
       from = at
+      words++
+      if (added - before > MOST_NEW && 2 * (added - before) > words) return tokens + count(text.slice(at))
     }
     return from < text.length ? tokens + ofWord(text.slice(from)) : tokens
   }

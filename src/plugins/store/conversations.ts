@@ -161,7 +161,7 @@ function append(db: Connection, message: NewMessage, spans: readonly Omit<Span, 
       reason,
     ])
   }
-  noteUnindexed(db, seq)
+  noteUnindexed(db, seq, session, message)
   db.run('UPDATE sessions SET message_count = message_count + 1, updated_at = max(updated_at, ?) WHERE num = ?', [time, session])
   return { ...message, seq }
 }

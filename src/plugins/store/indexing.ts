@@ -8,7 +8,7 @@
  */
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { concernsInstructions } from '../../chat/instructions.ts'
-import type { Part, Role } from '../../chat/message.ts'
+import type { Message, Part, Role } from '../../chat/message.ts'
 import type { Database } from './database.ts'
 import { decode } from './json.ts'
 import { indexText, placeToken } from './search-text.ts'
@@ -19,12 +19,18 @@ const STEP_MS = 5
 const BATCH = 64
 /** New messages are indexed so long after the first of them, in ms: not while an answer ends. */
 const AFTER_MS = 100
+const ALIVE_MS = 60_000
 /** A turn waits so long, in ms, and goes on with what is indexed by then. */
 const PATIENCE_MS = 25
 
-/** Notes that a message stands in no index yet. */
-export function noteUnindexed(db: Connection, seq: number): void {
+/** Notes that a message stands in no index yet. A standing instruction holds from the next message on: it cannot wait. */
+export function noteUnindexed(db: Connection, seq: number, session: number, message: Pick<Message, 'role' | 'parts'>): void {
   db.run('INSERT INTO unindexed (seq) VALUES (?)', [seq])
+  noteInstructions(db, seq, session, message)
+}
+
+function noteInstructions(db: Connection, seq: number, session: number, message: Pick<Message, 'role' | 'parts'>): void {
+  if (concernsInstructions(message)) db.run('INSERT OR IGNORE INTO instructions (seq, session) VALUES (?, ?)', [seq, session])
 }
 
 /** Indexes all that is left to index, the newest first. @param signal stops it between two steps */
@@ -61,11 +67,14 @@ export class Indexer {
   /** Until everything is indexed that was stored before the call. */
   async all(): Promise<void> {
     this.#waiting++
+    // The pauses of a run keep no process alive; who waits for its end does.
+    const alive = setInterval(() => {}, ALIVE_MS)
     try {
       // A run that is about to end may not have seen the newest.
       await this.#running
       await this.#run()
     } finally {
+      clearInterval(alive)
       this.#waiting--
     }
   }
@@ -134,5 +143,6 @@ function indexSome(db: Connection, sessionId?: string): void {
 
 function index(db: Connection, seq: number, session: number, role: Role, parts: readonly Part[]): void {
   db.run('INSERT INTO messages_fts (rowid, body, place) VALUES (?, ?, ?)', [seq, indexText(parts), placeToken(session)])
-  if (concernsInstructions({ role, parts })) db.run('INSERT OR IGNORE INTO instructions (seq, session) VALUES (?, ?)', [seq, session])
+  // From before there was a table of them.
+  noteInstructions(db, seq, session, { role, parts })
 }

@@ -50,9 +50,8 @@ export function recall(database: Database, indexer: Indexer): RecallStore {
       await indexer.forTurn(query.sessionId, query.before)
       return database.read((db) => recollect(db, query))
     },
-    async instructions(sessionId, { before, limit }) {
-      await indexer.forTurn(sessionId, before)
-      return database.read((db) =>
+    instructions: (sessionId, { before, limit }) =>
+      database.read((db) =>
         db
           .all<MessageRow>(
             `SELECT ${MESSAGE_COLUMNS} FROM sessions s JOIN instructions i ON i.session = s.num JOIN messages m ON m.seq = i.seq
@@ -61,8 +60,7 @@ export function recall(database: Database, indexer: Indexer): RecallStore {
           )
           .reverse()
           .map(toMessage),
-      )
-    },
+      ),
   }
 }
 

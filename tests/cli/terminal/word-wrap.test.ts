@@ -53,6 +53,14 @@ describe('words on a terminal', () => {
     expect(wrapped(10, '    indented code line')).toBe('    indented code line')
   })
 
+  it('are wrapped again behind code, whatever its fences look like', () => {
+    const after = 'the quick brown fox'
+    const wrappedAfter = 'the quick\nbrown fox'
+    for (const code of ['```\na = b + c + d + e\n```\n', '````md\n```js\nx\n```\n````\n', '```const x``` ok\n', '~~~\n```\n~~~\n']) {
+      expect(wrapped(11, code, after)).toBe(`${code}${wrappedAfter}`)
+    }
+  })
+
   it('longer than a line are passed on as they come', () => {
     const wrap = new WordWrap(() => 10)
     expect(wrap.push('see ')).toBe('see')

@@ -239,7 +239,7 @@ describe('whatever was said', () => {
     )
   })
 
-  it('condensing shrinks a prompt or leaves it alone, and a large window after a small one gives the same prompt as before', {
+  it('condensing never makes a prompt longer, and a large window after a small one gives the same prompt as before', {
     timeout: 60_000,
   }, async () => {
     await fc.assert(
@@ -248,7 +248,8 @@ describe('whatever was said', () => {
         const large = (await talks.prompt(message, 131_072)).prompt
         const small = (await talks.prompt(message, 1536).catch(overflows))?.prompt
         if (small?.condensed) {
-          expect(small.tokens).toBeLessThan(large.tokens)
+          // Where little is known of the tokenizer what would fit may count as too long, and then be there all the same.
+          expect(small.tokens).toBeLessThanOrEqual(large.tokens)
           expect(small.tokens).toBeLessThanOrEqual(small.usableTokens)
         } else if (small) expect(small.messages).toEqual(large.messages)
         expect((await talks.prompt(message, 131_072)).prompt).toEqual(large)

@@ -54,6 +54,8 @@ export class Talks {
     const id = `s${++count}`
     await this.store.createSession({ id, title: '', time: this.time })
     for (const each of said) await this.say(id, each)
+    // A search waits for the index, a turn only for a moment.
+    await this.store.search('all')
     return id
   }
 

@@ -1,3 +1,8 @@
+import { execFile } from 'node:child_process'
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Connection } from '../../../src/plugins/store/sqlite.ts'
 import { openStore, temporaryFile } from './harness.ts'
@@ -55,8 +60,30 @@ describe('after a large import', () => {
     expect(await ask('word3')).toHaveLength(3)
   }, 90_000)
 
+  it('what the user asked for to hold is known at once', async () => {
+    const store = await openStore({ file: await importedFile() })
+    const parts = [{ type: 'text' as const, text: 'Please always answer in German.' }]
+    const stored = await store.appendMessage({ id: 'm', sessionId: 'first', turnId: 't', role: 'user', parts, time: 9, complete: true })
+    expect(await store.instructions('first', { before: stored.seq + 1, limit: 5 })).toMatchObject([{ id: 'm' }])
+  }, 90_000)
+
   it('a search waits for all', async () => {
     const store = await openStore({ file: await importedFile() })
     expect(await store.search('word7')).toHaveLength(2)
+  }, 90_000)
+
+  it('a search is waited for to its end by a process that does nothing else', async () => {
+    const file = await importedFile()
+    const script = path.join(path.dirname(file), 'search.ts')
+    await fs.writeFile(
+      script,
+      `import { createStore } from ${JSON.stringify(fileURLToPath(new URL('../../../src/plugins/store/store.ts', import.meta.url)))}
+      const store = createStore({ file: ${JSON.stringify(file)}, ownFolder: false })
+      await store.recall({ sessionId: 'second', words: ['word7'], before: 9999, limit: 1, around: 0 })
+      console.log((await store.search('word7')).length)
+      await store.close()`,
+    )
+    const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'jiti/register', script])
+    expect(stdout.trim()).toBe('2')
   }, 90_000)
 })
