@@ -62,7 +62,7 @@ export class Attempts {
   /** A model repeats itself, or has nothing to add to what is there. @returns whether another one did so at this place */
   agrees(model: ModelKey, kind: StruggleKind, atChar: number): boolean {
     const repeats = REPEATING.includes(kind)
-    if (!repeats && (kind !== 'empty' || atChar === 0)) return false
+    if (!repeats && kind !== 'empty') return false
     const sign = repeats ? 'loop' : 'empty'
     const before = this.#signs.get(sign)
     this.#signs.set(sign, { model, atChar })

@@ -283,8 +283,10 @@ export class Turn {
     ctx.emit('model.struggling', { ...this.#ids, model: model.key, kind, evidence, error, atChar: releasedChars })
     const others = catalogue.models.filter((other) => other.key !== model.key && !attempts.failed.has(other.key))
     const alternatives = others.filter((other) => catalogue.couldServe(other, this.#needs))
-    const agreed = attempts.agrees(model.key, kind, releasedChars)
-    const alone = kind === 'empty' && alternatives.length === 0 && looksEnded(this.#answer.text)
+    // White space is no answer that could be whole, whoever has nothing to add to it.
+    const answered = this.#answer.text.trim() !== ''
+    const agreed = answered && attempts.agrees(model.key, kind, releasedChars)
+    const alone = answered && kind === 'empty' && alternatives.length === 0 && looksEnded(this.#answer.text)
     const decision = await journal.onStruggle({
       time: now(),
       turnId: this.id,
