@@ -126,12 +126,19 @@ describe('a turn', () => {
     ['does not believe the last one left in the middle of a sentence', 9, [silent('b')], undefined],
   ])('%s', async (_, afterPieces, others, by) => {
     const breaks = { ...whole('a'), answer: `${STORY} And so on.`, sizeBytes: 4 * GB, faults: [{ kind: 'drop' as const, afterPieces }] }
-    const { mai } = await world([breaks, ...others])
+    const { mai, backend } = await world([breaks, ...others])
     const reply = await mai.processMessage('Tell me a story.').catch((error: unknown) => error)
+    expect(backend.calls.requests.length).toBe(1 + others.length)
     if (by === undefined) {
       expect(reply).toMatchObject({ code: 'MAI_ALL_FAILED' })
       expect((await mai.getConversationHistory()).at(-1)).toMatchObject({ role: 'assistant', complete: false })
-    } else expect(reply).toMatchObject({ text: STORY, model: by, finishReason: 'stop' })
+    } else
+      expect(reply).toMatchObject({
+        text: STORY,
+        model: by,
+        finishReason: 'stop',
+        attempts: [{}, ...others.slice(1).map(() => ({})), { model: by, outcome: 'completed' }],
+      })
   })
 
   it.each([[['only']], [['one', 'other']]])('takes white space for no answer, and asks nobody for more of it: %j', async (ids) => {
