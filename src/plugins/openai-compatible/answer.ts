@@ -51,9 +51,15 @@ const FINISH: Readonly<Record<string, FinishReason>> = {
   tool_calls: 'tool-calls',
   function_call: 'tool-calls',
 }
-/** Others in use: vLLM's `abort`, DeepSeek's `insufficient_system_resource`; Google's `SAFETY` and `RECITATION`. */
-const FAILED = /abort|cancel|error|fail|interrupt|insufficient|malformed|timeout|unavailable/
-const FILTERED = /filter|safety|prohibited|recitation|blocklist/
+/**
+ * Others in use, read in this order: Google's `SAFETY`, Cohere's `ERROR_TOXIC`, Anthropic's `model_context_window_exceeded`,
+ * vLLM's `abort`, DeepSeek's `insufficient_system_resource`. What is filtered is not tried again, whatever else it is called.
+ */
+const FILTERED = /filter|safety|prohibited|recitation|blocklist|toxic/
+const WINDOW_FULL = /context|window/
+/** Of the answer; a limit of requests is a failure. */
+const LIMITED = /length|max|(?<!rate.?)limit/
+const FAILED = /abort|cancel|error|fail|interrupt|insufficient|malformed|rate.?limit|timeout|unavailable/
 
 /** Reads to the end. @throws MaiError; the signal's reason when it aborts */
 export function readAnswer(input: AnswerInput): Promise<Ended> {
@@ -254,7 +260,12 @@ function isCount(value: unknown): value is number {
 
 function finishOf(reason: string): FinishReason {
   const lower = reason.toLowerCase()
-  return FINISH[lower] ?? (FAILED.test(lower) ? 'failed' : FILTERED.test(lower) ? 'content-filter' : 'stop')
+  const known = FINISH[lower]
+  if (known) return known
+  if (FILTERED.test(lower)) return 'content-filter'
+  if (WINDOW_FULL.test(lower)) return 'context-full'
+  if (LIMITED.test(lower)) return 'length'
+  return FAILED.test(lower) ? 'failed' : 'stop'
 }
 
 /** Whether a piece is an error, by any of the names that servers have for one; not all of them end the stream with it. */
