@@ -80,6 +80,8 @@ class Reader {
   readonly #onAbort = (): void => this.#fail(this.#input.signal.reason)
   #idle: NodeJS.Timeout | undefined
   #grace: NodeJS.Timeout | undefined
+  /** Of the first choice that came. */
+  #index: string | undefined
   #finish: string | undefined
   #filtered = ''
   #usage: Usage | undefined
@@ -157,9 +159,12 @@ class Reader {
     if (name === 'error' || saysError(value)) return this.#fail(refusalError(this.#input.where, refusalIn(value, 200), this.#input.secrets))
     this.#usage = usageIn(value.usage) ?? this.#usage
     this.#progress(value.prompt_progress)
-    // Of several answers the first: nobody asked for more.
+    // Of several answers the first, whatever number it has: nobody asked for more.
     const choices: unknown[] = Array.isArray(value.choices) ? value.choices : []
-    for (const choice of choices) if (isRecord(choice) && (choice.index ?? 0) === 0) this.#choice(choice)
+    const choice = choices.filter(isRecord).find(({ index }) => this.#index === undefined || indexOf(index) === this.#index)
+    if (!choice) return
+    this.#index = indexOf(choice.index)
+    this.#choice(choice)
   }
 
   #choice(choice: Record<string, unknown>): void {
@@ -246,6 +251,11 @@ class Reader {
     body.on('error', () => {})
     setImmediate(() => body.destroy())
   }
+}
+
+/** Some servers write numbers as text, or leave the first one out. */
+function indexOf(index: unknown): string {
+  return String(index ?? 0)
 }
 
 function usageIn(value: unknown): Usage | undefined {

@@ -84,9 +84,11 @@ describe('an answer is whole', () => {
     [
       'with pieces that have no choice, null for one, or another answer',
       {
-        body: `${event({ choices: [] })}${event({ choices: null })}${event({ choices: [{ index: 1, delta: { content: 'No.' }, finish_reason: 'stop' }] })}${event({ choices: [{ index: 0, delta: null }] })}${stream}`,
+        body: `${event({ choices: [] })}${event({ choices: null })}${event({ choices: [{ index: 0, delta: null }] })}${event({ choices: [{ index: 1, delta: { content: 'No.' }, finish_reason: 'stop' }] })}${stream}`,
       },
     ],
+    ['with a first choice that is not the first by its number', { body: stream.replaceAll('"index":0', '"index":1') }],
+    ['with a number in words', { body: stream.replaceAll('"index":0', '"index":"0"') }],
     ['without an empty line at its end', { body: (said + finish('stop')).trimEnd() }],
     ['with a reason in capitals', { body: said + finish('STOP') }],
     ['as a stream that is called JSON', { body: stream, headers: { 'content-type': 'application/json' } }],
