@@ -144,7 +144,7 @@ class Scripted implements Backend {
     if (!model || !this.#loaded.has(instance.instanceId)) throw backendError('MAI_MODEL_UNLOADED', `${instance.instanceId} is not loaded.`)
     const question = textOf(request.messages.findLast((message) => message.role === 'user')?.parts ?? [])
     const whole = typeof model.answer === 'string' ? model.answer : model.answer(question, request)
-    const pieces = whole.slice(whole.startsWith(continueFrom) ? continueFrom.length : 0).match(/\s*\S+\s*$|\s*\S+/g) ?? []
+    const pieces = whole.slice(whole.startsWith(continueFrom) ? continueFrom.length : 0).match(/\s*\S+\s*$|\s*\S+|^\s+$/g) ?? []
     const fault = model.faults?.shift()
     const usage = (sent: number): GenerationResult['usage'] => ({ promptTokens: question.length, completionTokens: sent })
     if (fault?.kind === 'empty') return { finish: 'stop', usage: usage(0) }

@@ -62,16 +62,20 @@ export class Attempts {
   /** A model repeats itself, or has nothing to add to what is there. @returns whether another one did so at this place */
   agrees(model: ModelKey, kind: StruggleKind, atChar: number): boolean {
     const repeats = REPEATING.includes(kind)
-    if (!repeats && (kind !== 'empty' || atChar === 0)) return false
+    if (!repeats && kind !== 'empty') return false
     const sign = repeats ? 'loop' : 'empty'
     const before = this.#signs.get(sign)
     this.#signs.set(sign, { model, atChar })
     return before !== undefined && before.model !== model && atChar - before.atChar <= (repeats ? SAME_PLACE_CHARS : 0)
   }
 
-  /** The turn goes on with what looked like a struggle. */
-  accept(kind: StruggleKind): void {
+  /** What looked like a struggle is the text itself. @returns whether that is whole: the latest attempt had nothing to add */
+  accept(kind: StruggleKind): boolean {
     for (const accepted of REPEATING.includes(kind) ? REPEATING : [kind]) this.accepted.add(accepted)
+    if (kind !== 'empty') return false
+    const last = this.list.pop()
+    if (last) this.list.push({ model: last.model, outcome: 'completed', ms: last.ms })
+    return true
   }
 
   /** The model failed for this turn. */

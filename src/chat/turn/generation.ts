@@ -28,8 +28,6 @@ export interface GenerationInput {
   readonly watchers: readonly Watcher[]
   readonly firstTokenMs: number
   readonly gapMs: number
-  /** Whether nothing may be left to say of an answer that began elsewhere. */
-  readonly mayBeEmpty: boolean
   /** The person's stop and the turn's deadline. */
   readonly signal: AbortSignal
   readonly now: () => number
@@ -144,7 +142,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     const finish = result?.finish ?? 'failed'
     input.release(gate.end(finish, now()))
     if (gate.struggle) return finished(finish, result?.usage, confirmed(gate, input))
-    return finished(finish, result?.usage, badEnd(finish, wrote || called || (already !== '' && input.mayBeEmpty)))
+    return finished(finish, result?.usage, badEnd(finish, wrote || called))
   } catch (error) {
     input.release(gate.cut())
     if (input.signal.aborted) return finished('cancelled', undefined, undefined)

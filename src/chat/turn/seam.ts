@@ -40,8 +40,10 @@ export type SeamState = 'open' | 'closed' | 'diverged'
  * @param wholeOnly takes only a repetition of the whole answer for one: for engines that go on by themselves, to be safe
  */
 export class Seam {
+  /** The answer so far, from behind what leads in: that is taken off the repetition too. */
   readonly #already: string
-  /** Offsets into the answer so far at which the repetition may have begun. */
+  readonly #leadIn: RegExp
+  /** Offsets into it at which the repetition may have begun. */
   #starts: number[] | undefined
   #held = ''
   #space = ''
@@ -57,10 +59,15 @@ export class Seam {
 
   constructor(already: string, { wholeOnly = false }: { readonly wholeOnly?: boolean } = {}) {
     // Models repeat words exactly, and the space behind them as they please.
-    this.#already = already.trimEnd()
+    const said = already.trimEnd()
+    // With something behind it, a dot alone is no lead.
+    const lead = LEAD_IN.exec(`${said}x`)?.[0].length ?? 0
+    // Of an answer that is nothing else yet, the lead is the text.
+    this.#leadIn = lead < said.length ? LEAD_IN : /^/
+    this.#already = lead < said.length ? said.slice(lead) : said
     this.#wholeOnly = wholeOnly
     if (this.#already === '' || (wholeOnly && this.#already.length < SHORTEST_WHOLE)) this.#state = 'closed'
-    else this.#tail = already.slice(this.#already.length)
+    else this.#tail = already.slice(said.length)
   }
 
   get state(): SeamState {
@@ -85,7 +92,7 @@ export class Seam {
     if (this.#held === '') {
       // What leads in belongs to the text only if the text turns out to be new.
       const led = this.#space + rest
-      const lead = LEAD_IN.exec(led)?.[0] ?? ''
+      const lead = this.#leadIn.exec(led)?.[0] ?? ''
       this.#space = lead
       rest = led.slice(lead.length)
     }

@@ -156,8 +156,8 @@ export class Turn {
         this.#parts.residency.lost(hold.instance, outcome.trouble.kind)
         catalogue.invalidate()
       }
-      await this.#struggled(choice, hold, outcome.trouble, signal)
-      return undefined
+      const whole = await this.#struggled(choice, hold, outcome.trouble, signal)
+      return whole ? await this.#complete({ model, outcome: { ...outcome, finish: 'stop' } }, began) : undefined
     } finally {
       hold.release()
     }
@@ -261,7 +261,6 @@ export class Turn {
       watchers: ctx.all('watcher').filter(({ kinds }) => !kinds?.every((kind) => this.#attempts.accepted.has(kind))),
       firstTokenMs: limits.firstTokenMs,
       gapMs: limits.gapMs,
-      mayBeEmpty: this.#attempts.accepted.has('empty'),
       signal,
       now,
       release: (text) => this.#answer.release(text),
@@ -274,7 +273,8 @@ export class Turn {
     return outcome
   }
 
-  async #struggled({ model, request }: Choice, { instance }: Hold, trouble: Trouble, signal: AbortSignal): Promise<void> {
+  /** @returns whether the answer is whole: nothing was left to say */
+  async #struggled({ model, request }: Choice, { instance }: Hold, trouble: Trouble, signal: AbortSignal): Promise<boolean> {
     const { ctx, catalogue, journal, now } = this.#parts
     const { kind, evidence, error, transient, retryAfterMs } = trouble
     const attempts = this.#attempts
@@ -283,8 +283,10 @@ export class Turn {
     ctx.emit('model.struggling', { ...this.#ids, model: model.key, kind, evidence, error, atChar: releasedChars })
     const others = catalogue.models.filter((other) => other.key !== model.key && !attempts.failed.has(other.key))
     const alternatives = others.filter((other) => catalogue.couldServe(other, this.#needs))
-    const agreed = attempts.agrees(model.key, kind, releasedChars)
-    const alone = kind === 'empty' && alternatives.length === 0 && looksEnded(this.#answer.text)
+    // White space is no answer that could be whole, whoever has nothing to add to it.
+    const answered = this.#answer.text.trim() !== ''
+    const agreed = answered && attempts.agrees(model.key, kind, releasedChars)
+    const alone = answered && kind === 'empty' && alternatives.length === 0 && looksEnded(this.#answer.text)
     const decision = await journal.onStruggle({
       time: now(),
       turnId: this.id,
@@ -310,16 +312,17 @@ export class Turn {
         if (shorter !== undefined) {
           attempts.shortened.set(model.key, shorter)
           attempts.again = model.key
-          return
+          return false
         }
       }
       attempts.giveUp(model.key, kind)
       if (kind === 'context-full') this.#needs = { ...this.#needs, contextTokens: this.#needs.contextTokens + 1 }
-      return
+      return false
     }
-    if (decision.action === 'continue') attempts.accept(kind)
+    if (decision.action === 'continue' && attempts.accept(kind)) return true
     attempts.again = model.key
     if (decision.delayMs > 0) await sleep(decision.delayMs, undefined, { signal }).catch(() => {})
+    return false
   }
 
   /** Stores the answer with its provenance, then states the outcome. */

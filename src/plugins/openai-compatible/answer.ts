@@ -51,9 +51,15 @@ const FINISH: Readonly<Record<string, FinishReason>> = {
   tool_calls: 'tool-calls',
   function_call: 'tool-calls',
 }
-/** Others in use: vLLM's `abort`, DeepSeek's `insufficient_system_resource`; Google's `SAFETY` and `RECITATION`. */
-const FAILED = /abort|cancel|error|fail|interrupt|insufficient|malformed|timeout|unavailable/
-const FILTERED = /filter|safety|prohibited|recitation|blocklist/
+/**
+ * Others in use, read in this order: Google's `SAFETY`, Cohere's `ERROR_TOXIC`, Anthropic's `model_context_window_exceeded`,
+ * vLLM's `abort`, DeepSeek's `insufficient_system_resource`. What is filtered is not tried again, whatever else it is called.
+ */
+const FILTERED = /filter|safety|prohibited|recitation|blocklist|toxic/
+const WINDOW_FULL = /context|window/
+/** Of the answer; a limit of requests is a failure. */
+const LIMITED = /length|max|(?<!rate.?)limit/
+const FAILED = /abort|cancel|error|fail|interrupt|insufficient|malformed|rate.?limit|timeout|unavailable/
 
 /** Reads to the end. @throws MaiError; the signal's reason when it aborts */
 export function readAnswer(input: AnswerInput): Promise<Ended> {
@@ -74,6 +80,8 @@ class Reader {
   readonly #onAbort = (): void => this.#fail(this.#input.signal.reason)
   #idle: NodeJS.Timeout | undefined
   #grace: NodeJS.Timeout | undefined
+  /** Of the first choice that came. */
+  #index: string | undefined
   #finish: string | undefined
   #filtered = ''
   #usage: Usage | undefined
@@ -151,9 +159,12 @@ class Reader {
     if (name === 'error' || saysError(value)) return this.#fail(refusalError(this.#input.where, refusalIn(value, 200), this.#input.secrets))
     this.#usage = usageIn(value.usage) ?? this.#usage
     this.#progress(value.prompt_progress)
-    // Of several answers the first: nobody asked for more.
+    // Of several answers the first, whatever number it has: nobody asked for more.
     const choices: unknown[] = Array.isArray(value.choices) ? value.choices : []
-    for (const choice of choices) if (isRecord(choice) && (choice.index ?? 0) === 0) this.#choice(choice)
+    const choice = choices.filter(isRecord).find(({ index }) => this.#index === undefined || indexOf(index) === this.#index)
+    if (!choice) return
+    this.#index = indexOf(choice.index)
+    this.#choice(choice)
   }
 
   #choice(choice: Record<string, unknown>): void {
@@ -242,6 +253,11 @@ class Reader {
   }
 }
 
+/** Some servers write numbers as text, or leave the first one out. */
+function indexOf(index: unknown): string {
+  return String(index ?? 0)
+}
+
 function usageIn(value: unknown): Usage | undefined {
   if (!isRecord(value)) return undefined
   const { prompt_tokens: promptTokens, completion_tokens: completionTokens } = value
@@ -254,7 +270,12 @@ function isCount(value: unknown): value is number {
 
 function finishOf(reason: string): FinishReason {
   const lower = reason.toLowerCase()
-  return FINISH[lower] ?? (FAILED.test(lower) ? 'failed' : FILTERED.test(lower) ? 'content-filter' : 'stop')
+  const known = FINISH[lower]
+  if (known) return known
+  if (FILTERED.test(lower)) return 'content-filter'
+  if (WINDOW_FULL.test(lower)) return 'context-full'
+  if (LIMITED.test(lower)) return 'length'
+  return FAILED.test(lower) ? 'failed' : 'stop'
 }
 
 /** Whether a piece is an error, by any of the names that servers have for one; not all of them end the stream with it. */

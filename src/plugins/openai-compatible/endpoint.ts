@@ -19,6 +19,8 @@ import { type Asked, chatBody, NO_QUIRKS, type Quirks, quirksAfter } from './req
 const LONGEST_BODY = 16 * 1024 * 1024
 /** Fields that a server may refuse in one request before it is given up. */
 const MOST_QUIRKS = 4
+/** Whether anybody listens after a line broke is heard at once on this machine, in ms. */
+const PROBE_MS = 300
 
 /** Failures that say nothing about the endpoint: another one would refuse the same. */
 const OF_THE_REQUEST: ReadonlySet<string> = new Set(['MAI_REQUEST_INVALID', 'MAI_CONTENT_FILTERED', 'MAI_CONTEXT_OVERFLOW'])
@@ -133,7 +135,9 @@ export class Endpoint {
     } catch (error) {
       signal.throwIfAborted()
       const gone = this.#lost && isMaiError(error) && error.code === 'MAI_BACKEND_UNREACHABLE'
-      // What was configured stands, whatever the server says; while it is gone, who needs it waits for it.
+      // While it is gone, who needs it waits for it; one that is slow or refuses is there.
+      if (!gone && this.#lost && this.models.size > 0) return
+      // What was configured stands, whatever the server says.
       if (configured !== undefined) {
         if (gone) throw error
         return
@@ -187,7 +191,8 @@ export class Endpoint {
 
   async #getJson(url: string, signal: AbortSignal): Promise<unknown> {
     // Where the models are known, nobody waits long for what the server says of them.
-    const limitMs = this.settings.models || this.#lost ? Math.min(1000, this.#limits.listMs) : this.#limits.listMs
+    const enoughMs = this.#lost && this.models.size > 0 ? PROBE_MS : this.settings.models ? 1000 : Infinity
+    const limitMs = Math.min(enoughMs, this.#limits.listMs)
     await this.#http.ready()
     const late = AbortSignal.timeout(limitMs)
     try {

@@ -100,6 +100,8 @@ class StandIn implements OpenAiServer {
   readonly #closing: AbortController = new AbortController()
   #port = 0
   #comeback: NodeJS.Timeout | undefined
+  /** The comeback that is under way. */
+  #restarted: Promise<void> | undefined
 
   constructor(options: OpenAiServerOptions) {
     this.#options = options
@@ -140,18 +142,26 @@ class StandIn implements OpenAiServer {
 
   async restart(): Promise<void> {
     await this.kill()
-    if (!this.#closing.signal.aborted) await this.listen(this.#port)
+    if (this.#closing.signal.aborted) return
+    await this.listen(this.#port)
+    // It may have been closed meanwhile.
+    if (this.#closing.signal.aborted) await this.kill()
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closing.abort()
-    return this.kill()
+    clearTimeout(this.#comeback)
+    await this.#restarted
+    await this.kill()
   }
 
   #die(restartAfterMs: number | undefined): void {
     const dead = this.kill()
     if (restartAfterMs === undefined) return
-    this.#comeback = setTimeout(() => void dead.then(() => this.restart()), restartAfterMs)
+    this.#comeback = setTimeout(() => {
+      // Somebody else may have the port by now: it stays dead then.
+      this.#restarted = dead.then(() => this.restart()).catch(() => {})
+    }, restartAfterMs)
   }
 
   async #serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {

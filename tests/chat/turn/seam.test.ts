@@ -61,6 +61,31 @@ describe('the seam between a partial answer and its rest', () => {
     )
   })
 
+  it.each(['..', '...', '…', '… ', '\n\n', ' ', '\n...'])('takes off a repetition of an answer that itself begins with %j', (lead) => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 40 }), cuts, fc.boolean(), (cut, lengths, wholeOnly) => {
+        const whole = `${lead}${STORY}`
+        const already = whole.slice(0, lead.length + (wholeOnly ? 6 : 0) + cut)
+        expect(already + through(already, inPieces(whole, lengths), { wholeOnly })).toBe(whole)
+        expect(already + through(already, inPieces(STORY, lengths), { wholeOnly })).toBe(whole)
+        // A rest in which nothing is repeated keeps its own lead.
+        expect(through(already, inPieces(`${lead}# new`, lengths), { wholeOnly })).toBe(`${lead}# new`)
+      }),
+    )
+  })
+
+  it.each([
+    ['...so what', '...so what then', ' then'],
+    ['...', '...so what', 'so what'],
+    ['..', '...so what', '.so what'],
+    ['...', 'so what', 'so what'],
+    ['..', '.so what', '.so what'],
+    ['.', '. So', ' So'],
+    ['.....so what', '.....so what then', ' then'],
+  ])('after %j, %j adds %j', (already, rest, adds) => {
+    fc.assert(fc.property(cuts, (lengths) => void expect(through(already, inPieces(rest, lengths))).toBe(adds)))
+  })
+
   it('leaves a rest alone that repeats nothing', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: STORY.length - 1 }), cuts, (cut, lengths) => {

@@ -9,6 +9,7 @@ import type { AnswerStart } from '../../../src/chat/watcher.ts'
 import { definePlugin, type Plugin } from '../../../src/core/plugin.ts'
 import { compression } from '../../../src/plugins/compression/index.ts'
 import { store } from '../../../src/plugins/store/index.ts'
+import { struggle } from '../../../src/plugins/struggle/index.ts'
 import { switching } from '../../../src/plugins/switching/index.ts'
 import { type ResourceTrace, resourceTrace } from '../../../src/testing/resource-trace.ts'
 import { type ScriptedBackend, type ScriptedModel, type ScriptedOptions, scriptedBackend } from '../../../src/testing/scripted-backend.ts'
@@ -125,12 +126,29 @@ describe('a turn', () => {
     ['does not believe the last one left in the middle of a sentence', 9, [silent('b')], undefined],
   ])('%s', async (_, afterPieces, others, by) => {
     const breaks = { ...whole('a'), answer: `${STORY} And so on.`, sizeBytes: 4 * GB, faults: [{ kind: 'drop' as const, afterPieces }] }
-    const { mai } = await world([breaks, ...others])
+    const { mai, backend } = await world([breaks, ...others])
     const reply = await mai.processMessage('Tell me a story.').catch((error: unknown) => error)
+    expect(backend.calls.requests.length).toBe(1 + others.length)
     if (by === undefined) {
       expect(reply).toMatchObject({ code: 'MAI_ALL_FAILED' })
       expect((await mai.getConversationHistory()).at(-1)).toMatchObject({ role: 'assistant', complete: false })
-    } else expect(reply).toMatchObject({ text: STORY, model: by, finishReason: 'stop' })
+    } else
+      expect(reply).toMatchObject({
+        text: STORY,
+        model: by,
+        finishReason: 'stop',
+        attempts: [{}, ...others.slice(1).map(() => ({})), { model: by, outcome: 'completed' }],
+      })
+  })
+
+  it.each([[['only']], [['one', 'other']]])('takes white space for no answer, and asks nobody for more of it: %j', async (ids) => {
+    const { mai, backend } = await world(
+      ids.map((id) => ({ id, sizeBytes: GB, answer: '\n' })),
+      {},
+      [struggle()],
+    )
+    await expect(mai.processMessage('Tell me a story.')).rejects.toMatchObject({ code: 'MAI_ALL_FAILED' })
+    expect(backend.calls.requests.length).toBeLessThanOrEqual(2)
   })
 
   it.each([

@@ -270,6 +270,24 @@ describe('models', () => {
     expect((await say(from, await only(from))).text).toBe(TEXT)
   })
 
+  it.each([503, 500, 'late'] as const)('stay with a server that broke off and then lists nothing: %s', async (how) => {
+    let broke = false
+    const one = http.createServer(async (request, response) => {
+      if (request.method === 'POST') {
+        broke = true
+        response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {"choices":[{"delta":{"content":"Once"}}]}\n\n')
+        return setTimeout(() => response.destroy(), 20)
+      }
+      if (broke && how === 'late') return undefined
+      if (broke) return response.writeHead(Number(how)).end()
+      return response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":[{"id":"a"},{"id":"b"}]}')
+    })
+    const from = backend({ endpoints: [{ baseUrl: await listening(one) }] })
+    const [model] = await from.list(signal)
+    await expect(say(from, model as ModelInfo)).rejects.toMatchObject({ code: 'MAI_BACKEND_LOST' })
+    expect((await from.list(signal)).map(({ id }) => id)).toEqual(['a', 'b'])
+  })
+
   it('of an endpoint that hangs do not keep the others waiting', async () => {
     const hanging = http.createServer(() => {})
     const { baseUrl } = await server()

@@ -84,9 +84,11 @@ describe('an answer is whole', () => {
     [
       'with pieces that have no choice, null for one, or another answer',
       {
-        body: `${event({ choices: [] })}${event({ choices: null })}${event({ choices: [{ index: 1, delta: { content: 'No.' }, finish_reason: 'stop' }] })}${event({ choices: [{ index: 0, delta: null }] })}${stream}`,
+        body: `${event({ choices: [] })}${event({ choices: null })}${event({ choices: [{ index: 0, delta: null }] })}${event({ choices: [{ index: 1, delta: { content: 'No.' }, finish_reason: 'stop' }] })}${stream}`,
       },
     ],
+    ['with a first choice that is not the first by its number', { body: stream.replaceAll('"index":0', '"index":1') }],
+    ['with a number in words', { body: stream.replaceAll('"index":0', '"index":"0"') }],
     ['without an empty line at its end', { body: (said + finish('stop')).trimEnd() }],
     ['with a reason in capitals', { body: said + finish('STOP') }],
     ['as a stream that is called JSON', { body: stream, headers: { 'content-type': 'application/json' } }],
@@ -111,6 +113,11 @@ describe('an answer is not whole', () => {
     ['with a reason that is a failure', 'failed', failed(finish('insufficient_system_resource'))],
     ['with a reason that is a cancellation', 'failed', failed(finish('cancelled'))],
     ['with a limit in capitals', 'context-full', failed(finish('MAX_TOKENS'))],
+    ['with a limit by another name', 'context-full', failed(finish('max_length'))],
+    ['with a window that is full', 'context-full', failed(finish('model_context_window_exceeded'))],
+    ['with a limit of requests', 'failed', failed(finish('rate_limit'))],
+    ['filtered, which is called an error too', 'MAI_CONTENT_FILTERED', failed(finish('content_filter_error'))],
+    ['filtered, by the name of what was found', 'MAI_CONTENT_FILTERED', failed(finish('ERROR_TOXIC'))],
     ['without any end', 'MAI_BACKEND_LOST', { body: half.join('') }],
     ['compressed and cut', 'MAI_BACKEND_LOST', { body: gzipSync(half.join('')).subarray(0, -9), headers: { 'content-encoding': 'gzip' } }],
   ])('%s', async (_, how, sent) => {
