@@ -47,6 +47,21 @@ describe('what is learned of a tokenizer', () => {
     expect(tokens.bound(MODEL, plain(1000), 1)).toBeGreaterThan(1300)
   })
 
+  it('is less than half a token for a sign, where a tokenizer takes no more for Russian, Arabic, Hindi or Thai', async () => {
+    for (const sample of [
+      'Привет, как твои дела сегодня? ',
+      'كيف حالك اليوم يا صديقي العزيز؟ ',
+      'आज आप कैसे हैं मेरे दोस्त? ',
+      'สวัสดีครับวันนี้คุณเป็นอย่างไรบ้าง ',
+    ]) {
+      const tokens = await estimator()
+      const text = sample.repeat(50)
+      const truth = tokens.raw(text)
+      for (let round = 0; round < 40; round++) tokens.learn(MODEL, { amount: tokens.amount(text), messages: 1 }, truth + 5)
+      expect(tokens.bound(MODEL, tokens.amount(text), 1) / truth, sample).toBeLessThan(1.1)
+    }
+  })
+
   it('is kept for the next process, and a strange report cannot break it', async () => {
     const kept = new Map<string, Fitted>()
     const memory = {
