@@ -94,6 +94,7 @@ describe('what is learned of a tokenizer', () => {
     first.learn(MODEL, ascii(10), 5000)
     first.learn('odd/y', ascii(1000), 1e9)
     first.learn('odd/z', ascii(1000), 1)
+    for (const figure of [Number.NaN, Number.POSITIVE_INFINITY, 0, -1]) first.learn(MODEL, ascii(1000), figure)
     const next = await estimator(memory)
     for (const model of [MODEL, 'odd/y', 'odd/z']) await next.remember(model)
     expect(next.knows('odd/w')).toBe(false)
