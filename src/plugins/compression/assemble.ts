@@ -168,7 +168,7 @@ class Work {
     const quoting = tokens.bound(model, sumOf([plain(HEADERS_TOKENS), tokens.amount(lines)]))
     const total = found.total ?? tail.messages.length + tail.older.length + 1
     const attempt = (share: number): SizedPrompt => {
-      const kept = selectTurns(found.analysis, target * share - quoting, found.question)
+      const kept = selectTurns(found.analysis, target * share - quoting, found.question, found.scores)
       return this.#finish(frame, { ...split(found, kept, (each) => remembered.amount(each)), excerpts: lines }, total)
     }
     let best: SizedPrompt | undefined
