@@ -52,6 +52,8 @@ export interface Trouble {
 export interface GenerationOutcome {
   readonly finish: FinishReason
   readonly usage: Usage
+  /** Whether the prompt's tokens are the engine's own figure, not what the caller took them for. */
+  readonly counted: boolean
   /** To the first content, in ms; the whole time where there was none. */
   readonly firstTokenMs: number
   readonly ms: number
@@ -132,7 +134,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     // A server that does not count says nothing, or 0.
     const counted = usage !== undefined && usage.promptTokens > 0
     const used = counted ? usage : { promptTokens: input.promptTokens, completionTokens: usage?.completionTokens || completionTokens }
-    return { finish, usage: used, firstTokenMs: (firstAt ?? now()) - began, ms, trouble }
+    return { finish, usage: used, counted, firstTokenMs: (firstAt ?? now()) - began, ms, trouble }
   }
   try {
     const result = await settledAfter(generateFrom(backend, { ...request, signal }, sink), signal)

@@ -24,7 +24,7 @@ export async function stateOutcome(
   { ctx, journal, speeds }: TurnParts,
   ids: TurnIds,
   { model: { key: model }, prompt, options, loaded }: Attempted,
-  { ms, firstTokenMs, usage, finish, trouble }: GenerationOutcome,
+  { ms, firstTokenMs, usage, counted, finish, trouble }: GenerationOutcome,
 ): Promise<void> {
   const { turnId } = ids
   if (trouble) {
@@ -34,8 +34,8 @@ export async function stateOutcome(
     return
   }
   if (finish !== 'cancelled') {
-    // Pictures and tools count in the engine's figure and are no text: it would say nothing of the tokenizer.
-    if (isPlain(prompt, options)) ctx.use('context').observe(model, prompt, usage.promptTokens)
+    // Pictures and tools count in the engine's figure and are no text, and an estimate is no figure: they say nothing of the tokenizer.
+    if (counted && isPlain(prompt, options)) ctx.use('context').observe(model, prompt, usage.promptTokens)
     void speeds.learn(model, { usage, firstTokenMs, ms }, loaded)
   }
   void journal.record('generation.finished', { turnId, model, ms, firstTokenMs, completionTokens: usage.completionTokens })

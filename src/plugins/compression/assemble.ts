@@ -54,6 +54,8 @@ export interface SizedPrompt {
 
 /** Above this share of the usable window the engine's own counter is asked. */
 const EXACT_ABOVE = 0.75
+/** Above so many times the usable window no tokenizer makes a prompt fit, and no engine is asked. */
+const HOPELESS = 12
 /** The conversation's own share of a prompt, however long the message is, while there is room. */
 const LEAST_HISTORY = 0.2
 /** How much is taken off the budget when the estimate is over the window; and when to give up, after so many counts. */
@@ -133,8 +135,9 @@ class Work {
       return true
     }
     if (tokens.knows(model)) return false
-    const newest = unitsOf((await history.page(SAMPLE)).map(capped)).slice(-SAMPLE)
-    if (this.#cost([message]) < this.#usable)
+    const likely = tokens.likely(model, this.#assembly.remembered.amount(message), 1)
+    const newest = likely < this.#usable ? unitsOf((await history.page(SAMPLE)).map(capped)).slice(-SAMPLE) : []
+    if (likely < this.#usable * HOPELESS)
       await this.#count(this.#finish(BARE, { recent: newest, quoted: undefined, excerpts: '' }, undefined))
     return tokens.knows(model)
   }
@@ -148,7 +151,8 @@ class Work {
     // Facts and memories go before the message does.
     const frame = this.#fixed(whole) > this.#usable ? { ...whole, ledger: '', recall: '' } : whole
     const needed = this.#bare(frame, 0)
-    if (needed.prompt.tokens > this.#usable) throw this.#overflow(needed.prompt.tokens)
+    const must = await this.#atLeast(needed)
+    if (must > this.#usable) throw this.#overflow(must)
     const fixed = this.#fixed(frame)
 
     // Bounds are wide where little is known: what is aimed at is likely, what is kept is bounded.
@@ -164,7 +168,7 @@ class Work {
     const quoting = tokens.bound(model, sumOf([plain(HEADERS_TOKENS), tokens.amount(lines)]))
     const total = found.total ?? tail.messages.length + tail.older.length + 1
     const attempt = (share: number): SizedPrompt => {
-      const kept = selectTurns(found.analysis, target * share - quoting, found.question)
+      const kept = selectTurns(found.analysis, target * share - quoting, found.question, found.scores)
       return this.#finish(frame, { ...split(found, kept, (each) => remembered.amount(each)), excerpts: lines }, total)
     }
     let best: SizedPrompt | undefined
@@ -189,7 +193,14 @@ class Work {
     // Nothing more can be left out.
     const bare = await this.#checked(this.#bare({ ...frame, ledger: '', recall: '' }, total))
     if (bare) return bare
-    throw this.#overflow(needed.prompt.tokens)
+    throw this.#overflow(must)
+  }
+
+  /** Tokens of what may not be dropped: by the engine's count, where the estimate alone would refuse it. */
+  async #atLeast(needed: SizedPrompt): Promise<number> {
+    const { tokens } = needed.prompt
+    if (tokens <= this.#usable || tokens > this.#usable * HOPELESS) return tokens
+    return (await this.#count(needed)) ?? tokens
   }
 
   /** Without any of the conversation. */

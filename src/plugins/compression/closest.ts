@@ -8,9 +8,7 @@
  * @module
  */
 import type { Analysis } from './analysis.ts'
-import { relevance } from './relevance.ts'
 import { asks } from './salience.ts'
-import { questionTerms } from './terms.ts'
 
 /** Of what is less to the point than so much of the best, nothing is set apart. */
 const LEAST_SHARE = 0.5
@@ -21,10 +19,10 @@ const AS_GOOD = 0.8
  * The most relevant of the quoted turns with the one it answers, the one that answers it, and where that asks, what it
  * was told; ascending. Empty where the message has nothing in common with them, or much more with what is not quoted.
  *
+ * @param scores of relevance, by turn
  * @param quoted indices of turns, ascending
  */
-export function closestTo(analysis: Analysis, question: string, quoted: readonly number[]): number[] {
-  const scores = relevance(analysis, questionTerms(question))
+export function closestTo(analysis: Analysis, scores: Float64Array, quoted: readonly number[]): number[] {
   const best = (indices: Iterable<number>): number => {
     let most = 0
     for (const index of indices) most = Math.max(most, scores[index] ?? 0)

@@ -109,7 +109,8 @@ function fitMemory(ctx: PluginContext): FitMemory {
     async read(model) {
       try {
         const figures = (await ctx.tryUse('store')?.figures(model)) ?? {}
-        const read = (names: readonly string[]): number[] => names.flatMap((name) => figures[name] ?? [])
+        const read = (names: readonly string[]): number[] =>
+          names.flatMap((name) => figures[name] ?? []).filter((figure) => Number.isFinite(figure) && figure >= 0)
         const [weights, spreads] = [read(FIGURES), read(SPREADS)]
         return weights.length + spreads.length < FIGURES.length + SPREADS.length ? undefined : { weights, spreads }
       } catch (error) {

@@ -45,7 +45,7 @@ export interface Conversed extends Chosen {
  * and no further word ("Now:") after it: in a trial SmolLM2 135M answered 33 of 33 questions so, 32 with that word.
  */
 export function split(candidates: Candidates, kept: readonly number[], amountOf: (message: Message) => Amount): Chosen {
-  const { units, analysis, question } = candidates
+  const { units, analysis, scores } = candidates
   let first = kept.length
   while (first > 0 && kept[first - 1] === units.length - (kept.length - first) - 1) first--
   // A conversation begins with its user.
@@ -54,7 +54,7 @@ export function split(candidates: Candidates, kept: readonly number[], amountOf:
   if (first === 0) return { recent, quoted: undefined }
 
   const old = kept.slice(0, first)
-  const closest = closestTo(analysis, question, old)
+  const closest = closestTo(analysis, scores, old)
   const block = (indices: readonly number[]): Block => blockOf(candidates, indices, amountOf)
   const blocks = [block(old.filter((index) => !closest.includes(index))), block(closest)].filter(({ lines }) => lines.length > 0)
   return {

@@ -9,8 +9,9 @@ import { type Message, textOf } from '../../chat/message.ts'
 import type { RecallStore } from '../../chat/recall.ts'
 import { type Analysis, analyse, type Sitting, type TextTerms, type Turn, type Whole } from './analysis.ts'
 import { DATE_TOKENS } from './layers.ts'
+import { relevance } from './relevance.ts'
 import type { Remembered } from './remembered.ts'
-import { isTelling, termsOf } from './terms.ts'
+import { isTelling, questionTerms, termsOf } from './terms.ts'
 import { capped, type Unit, unitsOf } from './units.ts'
 
 /** Units with their analysis, index by index. */
@@ -21,6 +22,8 @@ export interface Candidates {
   readonly dates: readonly string[]
   /** What the message is about. */
   readonly question: string
+  /** How much each unit has to do with that. */
+  readonly scores: Float64Array
   /** Messages of the session, where that is known. */
   readonly total: number | undefined
 }
@@ -64,7 +67,8 @@ export async function candidatesFor(
   const { turns, sessions, dates } = describe(units, cost)
   const terms = (_: Turn, index: number): TextTerms => termsOfUnit(units[index]?.messages ?? [], remembered)
   const whole: Whole | undefined = found && { turns: found.total, frequencies: byTerm(found.frequencies) }
-  return { units, analysis: analyse({ turns, sessions }, terms, whole, gaps), dates, question, total: found?.total }
+  const analysis = analyse({ turns, sessions }, terms, whole, gaps)
+  return { units, analysis, dates, question, scores: relevance(analysis, questionTerms(question)), total: found?.total }
 }
 
 function reach(limit: number): { readonly limit: number; readonly around: number } {

@@ -21,8 +21,10 @@ const GATE = 0.05
  *
  * With a question: the last exchange, recent turns (the more, the less of the question is found), then what is relevant,
  * then again what is recent. Without one: what says most for its length.
+ *
+ * @param scores of relevance to the question by turn, where they are known
  */
-export function selectTurns(analysis: Analysis, budget: number, question?: string): number[] {
+export function selectTurns(analysis: Analysis, budget: number, question?: string, scores?: Float64Array): number[] {
   const selection = new Selection(analysis, budget)
   if (question === undefined) {
     selection.takeBest(salience(analysis), 0)
@@ -31,7 +33,7 @@ export function selectTurns(analysis: Analysis, budget: number, question?: strin
   const terms = questionTerms(question)
   selection.takeNewest(budget * LAST_SHARE, LAST_TURNS)
   selection.takeNewest(budget * recentShare(analysis, terms))
-  selection.takeBest(relevance(analysis, terms), GATE)
+  selection.takeBest(scores ?? relevance(analysis, terms), GATE)
   selection.takeNewest(budget)
   return selection.indices()
 }

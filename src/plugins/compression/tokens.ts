@@ -107,7 +107,7 @@ export class TokenEstimator {
 
   /** @param size of the prompt @param reported tokens of the whole prompt by the model's own tokenizer */
   learn(model: ModelKey, { amount, messages }: RawSize, reported: number): void {
-    if (!this.#count || total(amount) < LEAST_TO_LEARN || reported <= 0) return
+    if (!this.#count || total(amount) < LEAST_TO_LEARN || !(reported > 0) || !Number.isFinite(reported)) return
     const fit = this.#fits.get(model) ?? new TokenFit()
     this.#fits.set(model, fit)
     fit.learn(amount, messages, reported)

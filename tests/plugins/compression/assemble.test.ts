@@ -35,6 +35,7 @@ interface Talk {
   readonly sections?: readonly PromptSection[]
   readonly exact?: (messages: readonly PromptMessage[]) => number | undefined
   readonly partial?: string
+  readonly model?: string
 }
 
 /** What the turn asks, over a list in memory. */
@@ -45,12 +46,13 @@ async function compose({
   sections = [],
   exact,
   partial = '',
+  // What is learned from strange counters is not to stay.
+  model = exact ? 'odd/y' : 'x/y',
 }: Talk): Promise<AssembledPrompt> {
   const request: AssembleRequest = {
     sessionId: 's',
     turnId: 't',
-    // What is learned from strange counters is not to stay.
-    model: exact ? 'odd/y' : 'x/y',
+    model,
     window: { contextLength, reserveTokens: Math.floor(contextLength / 4) },
     sections,
     message: newest,
@@ -152,6 +154,17 @@ describe('a conversation that does not fit', () => {
     await expect(compose({ history, newest, exact: () => 1e9 })).rejects.toMatchObject({ code: 'MAI_CONTEXT_OVERFLOW' })
   })
 
+  it('asks the engine before it refuses a message that it only takes for too long', async () => {
+    let asked = 0
+    const exact = (messages: readonly PromptMessage[]): number => {
+      asked++
+      return messages.reduce((sum, each) => sum + 5 + estimator.raw(promptText(each)), 0)
+    }
+    const newest = message('user', 'word '.repeat(5400))
+    expect(await compose({ history: [], newest, contextLength: 8192, exact, model: 'cold/z' })).toMatchObject({ exact: true })
+    expect(asked).toBeGreaterThan(0)
+  })
+
   it('is an error with a code where the message alone is too long, also one of megabytes', async () => {
     await expect(compose({ history: [], newest: message('user', 'word '.repeat(3000)) })).rejects.toMatchObject({
       code: 'MAI_CONTEXT_OVERFLOW',
@@ -231,6 +244,28 @@ describe('whatever was said, and however small the window', () => {
   )
   const role = fc.constantFrom<Message['role']>('user', 'assistant', 'user', 'assistant', 'tool')
   const histories = fc.array(fc.tuple(role, text), { maxLength: 40 })
+
+  it('nothing is refused that fits by the engine’s own count, and nothing is over it', async () => {
+    const length = fc.double({ min: 0.3, max: 1.5, noNaN: true })
+    const ratio = fc.double({ min: 0.6, max: 4, noNaN: true })
+    const words = fc.constantFrom('river stone ', 'Привет мир ', '你好世界', 'สวัสดี ', 'a[i] ^= 0x1f; ')
+    let models = 0
+    await fc.assert(
+      fc.asyncProperty(histories, words, length, ratio, fc.constantFrom(1024, 8192), async (past, word, share, times, contextLength) => {
+        const usable = contextLength * 0.75
+        const exact = (messages: readonly PromptMessage[]): number =>
+          Math.ceil(messages.reduce((sum, each) => sum + 5 + times * estimator.raw(promptText(each)), 0))
+        const newest = message('user', word.repeat(Math.ceil((share * usable) / (times * estimator.raw(word)))))
+        const history = past.map(([who, what]) => message(who, what))
+        const { parts } = newest
+        const bare = exact([{ role: 'user', parts }])
+        const made = compose({ history, newest, contextLength, exact, model: `cold/${models++}` })
+        if (bare > usable) await expect(made).rejects.toMatchObject({ code: 'MAI_CONTEXT_OVERFLOW' })
+        else expect(exact((await made).messages)).toBeLessThanOrEqual(usable)
+      }),
+      { numRuns: 60 },
+    )
+  })
 
   it('the prompt fits, roles alternate, the newest message is last, and nothing is made up', async () => {
     await fc.assert(

@@ -2,6 +2,9 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AssembledPrompt } from '../../../src/chat/context.ts'
 import type { Message, Part } from '../../../src/chat/message.ts'
+import { split } from '../../../src/plugins/compression/layers.ts'
+import { candidatesFor } from '../../../src/plugins/compression/recall.ts'
+import { selectTurns } from '../../../src/plugins/compression/select.ts'
 import { plain, promptText } from '../../../src/plugins/compression/tokens.ts'
 import { DEFAULTS, type Said, smallTalk, systemText, Talks, textIn } from './support.ts'
 
@@ -306,5 +309,26 @@ describe('whatever was said', () => {
       expect(prompt.tokens / prompt.usableTokens).toBeLessThanOrEqual(condenseTo + 0.01)
       expect(prompt.tokens / prompt.usableTokens).toBeGreaterThan(condenseTo * 0.8)
     }
+  })
+})
+
+describe('how much the conversation has to do with the message', () => {
+  it('is worked out once, however often a prompt is tried', async () => {
+    const id = await talks.session([...smallTalk(10), 'My dog is called Biscuit.', ...smallTalk(60)])
+    const asked = await talks.say(id, 'What is my dog called?')
+    const newest = await talks.store.messages(id, { limit: 30, before: asked.seq })
+    const { remembered } = talks.fresh()
+    const found = await candidatesFor({ sessionId: id, message: asked }, newest, 1000, talks.store, remembered, () => 30)
+    let searches = 0
+    const find = (terms: Iterable<string>): void => {
+      searches++
+      found.analysis.find(terms)
+    }
+    const watched = { ...found, analysis: { ...found.analysis, find } }
+    const kept = selectTurns(watched.analysis, 600, found.question, found.scores)
+    expect(split(watched, kept, (each) => remembered.amount(each)).quoted?.text).toContain('Biscuit')
+    // For how much of the question is found, and for nothing else.
+    expect(searches).toBe(1)
+    expect(kept).toEqual(selectTurns(found.analysis, 600, found.question))
   })
 })

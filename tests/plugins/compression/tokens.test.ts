@@ -47,6 +47,42 @@ describe('what is learned of a tokenizer', () => {
     expect(tokens.bound(MODEL, plain(1000), 1)).toBeGreaterThan(1300)
   })
 
+  it('is corrected as fast after hundreds of reports, and after a restart', async () => {
+    const kept = new Map<string, Fitted>()
+    const memory = {
+      read: async (model: string) => kept.get(model),
+      write: (model: string, fitted: Fitted) => void kept.set(model, fitted),
+    }
+    const warm = await estimator(memory)
+    for (let round = 0; round < 200; round++) warm.learn(MODEL, ascii(1000), 1005)
+    const next = await estimator(memory)
+    await next.remember(MODEL)
+    for (const tokens of [warm, next]) {
+      for (const ratio of [1.3, 1.8, 4]) {
+        tokens.learn(MODEL, ascii(1000), 1000 * ratio + 5)
+        expect(tokens.bound(MODEL, plain(1000), 1), `${ratio}`).toBeGreaterThan(1000 * ratio)
+        expect(tokens.bound(MODEL, plain(1000), 1), `${ratio}`).toBeLessThan(1400 * ratio)
+      }
+      for (let round = 0; round < 60; round++) tokens.learn(MODEL, ascii(1000), 1005)
+      expect(tokens.likely(MODEL, plain(1000), 1)).toBeLessThan(1250)
+    }
+  })
+
+  it('is less than half a token for a sign, where a tokenizer takes no more for Russian, Arabic, Hindi or Thai', async () => {
+    for (const sample of [
+      'Привет, как твои дела сегодня? ',
+      'كيف حالك اليوم يا صديقي العزيز؟ ',
+      'आज आप कैसे हैं मेरे दोस्त? ',
+      'สวัสดีครับวันนี้คุณเป็นอย่างไรบ้าง ',
+    ]) {
+      const tokens = await estimator()
+      const text = sample.repeat(50)
+      const truth = tokens.raw(text)
+      for (let round = 0; round < 40; round++) tokens.learn(MODEL, { amount: tokens.amount(text), messages: 1 }, truth + 5)
+      expect(tokens.bound(MODEL, tokens.amount(text), 1) / truth, sample).toBeLessThan(1.1)
+    }
+  })
+
   it('is kept for the next process, and a strange report cannot break it', async () => {
     const kept = new Map<string, Fitted>()
     const memory = {
@@ -58,6 +94,7 @@ describe('what is learned of a tokenizer', () => {
     first.learn(MODEL, ascii(10), 5000)
     first.learn('odd/y', ascii(1000), 1e9)
     first.learn('odd/z', ascii(1000), 1)
+    for (const figure of [Number.NaN, Number.POSITIVE_INFINITY, 0, -1]) first.learn(MODEL, ascii(1000), figure)
     const next = await estimator(memory)
     for (const model of [MODEL, 'odd/y', 'odd/z']) await next.remember(model)
     expect(next.knows('odd/w')).toBe(false)

@@ -10,6 +10,30 @@ import { resourceTrace } from '../../../src/testing/resource-trace.ts'
 import { scriptedBackend } from '../../../src/testing/scripted-backend.ts'
 import { smallTalk, Talks } from './support.ts'
 
+describe('what was kept of a tokenizer', () => {
+  it('is not believed where it is no figure that a tokenizer can have', async () => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mai-kept-'))
+    onTestFinished(() => fs.rmSync(folder, { recursive: true, force: true }))
+    const { plugin } = scriptedBackend([{ id: 'small', answer: 'Noted.' }])
+    const mai = await createMai({
+      plugins: [store({ file: path.join(folder, 'mai.db') }), resourceTrace().plugin, switching(), compression(), plugin],
+    })
+    onTestFinished(() => mai.shutdown())
+    const names = ['Ascii', 'Western', 'Eastern', 'Rare', 'Message'].map((name) => `tokensPer${name}`)
+    await mai.store.learn(
+      'scripted/small',
+      Object.fromEntries(
+        names.flatMap((name) => [
+          [name, -3],
+          [`${name}Spread`, 1],
+        ]),
+      ),
+    )
+    await mai.processMessage('Hello?')
+    expect(mai.kernel.context.use('context').estimateTokens('scripted/small', 'An ordinary sentence.')).toBeGreaterThan(0)
+  })
+})
+
 describe('a long session', () => {
   it('that is taken up again has its tokenizer before its first turn', async () => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mai-warm-'))
