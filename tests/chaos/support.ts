@@ -19,11 +19,31 @@ export const SEEDS: readonly number[] = Array.from({ length: Number(process.env.
 /** Whether this is more than an ordinary run. */
 export const THOROUGH: boolean = SEEDS.length > 1
 
-/** What every model of these tests would say in full. */
-export const CANON: string = Array.from(
-  { length: 20 },
-  (_, n) => `In year ${n * 13 + 7} the cat number ${n} went to sea with 船${n} and 🐈, and it came home${n % 4 === 3 ? '.\n\n' : ';'}`,
-).join(' ')
+const DEEDS: readonly string[] = [
+  'sailed past an island of salt before anybody was awake',
+  'kept the lighthouse lit through three winters',
+  'taught sixty herring how to count backwards',
+  'lost a bell in deep water and found an older one',
+  'wrote letters that the tide carried off unread',
+  'traded brass buttons for a map without any coast',
+  'slept under the oldest sail in the harbour',
+  'argued with gulls about the price of bread',
+  'mended nets by lantern while rain drummed on tin',
+  'heard thunder roll inside an empty barrel',
+  'painted the pilot boat green, then regretted it',
+  'married a whaler’s ghost one foggy Tuesday',
+  'built chimneys from driftwood and clay',
+  'followed geese north until ice closed the strait',
+  'forgot its own name but remembered every knot',
+  'hid oranges where the customs men never look',
+  'sang so badly that two storms turned round',
+  'bought half a compass from a retired smuggler',
+  'walked home along the seabed during low water',
+  'told this whole story wrong, and nobody minded',
+]
+
+/** What every model of these tests would say in full: nothing that a loop detector could mind. */
+export const CANON: string = DEEDS.map((deed, n) => `Cat number ${n} (船${n}, 🐈) ${deed}${n % 4 === 3 ? '.\n\n' : ';'}`).join(' ')
 
 /** Mulberry32: small, and the same everywhere. */
 export function seeded(seed: number): (below: number) => number {
