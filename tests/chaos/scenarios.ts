@@ -239,8 +239,8 @@ export const SCENARIOS: readonly Scenario[] = [
     },
     ends: 'either',
     check: expectRescued(['lmstudio', 'openai-compatible']),
-    // F9 and tests/chat/turn play it in every run.
-    thorough: ['lmstudio', 'openai-compatible'],
+    // F9 and tests/chat/turn play it in every run; an engine that stands still is waited for to the end of its patience.
+    thorough: ['lmstudio', 'openai-compatible', 'llamacpp'],
   },
   {
     name: 'fails three times in one answer',
