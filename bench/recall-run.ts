@@ -96,9 +96,8 @@ export async function openRecallDesk(model: string, context: Plugin = compressio
     async later({ fact, question, right }, turns) {
       const { id } = await mai.openSession()
       await said(mai, id, fact, 'I see, thank you for telling me.')
-      // While the conversation is short: reading it costs minutes otherwise, and says nothing of what comes after the switch.
-      await ask(id, 'Let us go on with the tour.', 'first', 4)
       for (let turn = 0; turn < turns; turn++) await said(mai, id, ...smallTalk(turn))
+      await ask(id, 'Let us go on with the tour.', 'first', 4)
       const answered = right.test(await ask(id, question, 'second'))
       const texts = prompt?.messages.map(({ parts }) => textOf(parts)) ?? []
       return { answered, inPrompt: texts.some((text) => text.includes(fact)), tokens: prompt?.tokens ?? 0 }

@@ -29,8 +29,8 @@ const ANSWER_ROOM = 512
 const TOOL_TOKENS = 120
 /** An image, in tokens: what common vision models make of one. */
 export const IMAGE_TOKENS = 768
-/** The part of the conversation that a prompt keeps word by word at least, in tokens. */
-const VERBATIM_TOKENS = 2048
+/** The part of the conversation that a prompt keeps word by word at least, in tokens: so that a window of 2,048 is enough for any. */
+const VERBATIM_TOKENS = 1024
 /** Characters that are looked at: the beginning and the end say what a message wants; the middle is material. */
 const LOOK = 3000
 /** A message shorter than this, in characters, goes on with what the one before it was about. */
