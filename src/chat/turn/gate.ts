@@ -55,8 +55,10 @@ export class Gate {
   /** Takes raw text. @returns what the person may see now */
   push(text: string, now: number, facts?: PieceFacts): string {
     if (this.#struggle) return ''
+    for (const watching of this.#watching) this.#ask(watching, (watch) => watch.push(text, now, facts))
+    if (this.#struggle === undefined && this.#open && !endsInHalf(text)) return this.#pass(text)
     this.#held.push(text)
-    return this.#judged((watch) => watch.push(text, now, facts))
+    return this.#struggle ? '' : this.#release()
   }
 
   /** Content came that is no text of the answer. @returns what the person may see now */
@@ -83,6 +85,18 @@ export class Gate {
     const { start } = this.#held
     // What repeats may be released already; then the next model should at least not begin inside a word.
     return this.#take(cutAt > start ? this.#whole(cutAt) : this.#held.wordEnd(this.#lastReleased, WORD_REST))
+  }
+
+  /** Whether nothing waits, and nobody wants anything to. */
+  get #open(): boolean {
+    return this.#held.start === this.#held.end && this.#watching.every(({ suspectFrom }) => suspectFrom === Infinity)
+  }
+
+  /** As nearly all text of nearly all answers: it need not be kept first. */
+  #pass(text: string): string {
+    this.#held.pass(text)
+    if (text !== '') this.#lastReleased = text.charCodeAt(text.length - 1)
+    return text
   }
 
   #judged(ask: (watch: AnswerWatch) => Verdict | undefined): string {
@@ -120,4 +134,8 @@ export class Gate {
     if (text !== '') this.#lastReleased = text.charCodeAt(text.length - 1)
     return text
   }
+}
+
+function endsInHalf(text: string): boolean {
+  return isHighSurrogate(text.charCodeAt(text.length - 1))
 }

@@ -38,6 +38,12 @@ export class PendingText {
     this.#end += text.length
   }
 
+  /** Counts text as pushed and taken in one; only while nothing waits. */
+  pass(text: string): void {
+    this.#start += text.length
+    this.#end += text.length
+  }
+
   /** Takes what waits before an offset; beyond the end all of it, before the start nothing. */
   take(limit: number): string {
     if (!(limit > this.#start)) return ''

@@ -100,7 +100,6 @@ class Answer {
   /** Of the model, so far. */
   tokens = 0
   readonly callbacks: {
-    readonly onPredictionFragment: (fragment: LLMPredictionFragment) => void
     readonly onPromptProcessingProgress: (fraction: number) => void
     readonly onToolCallRequestEnd: (id: number, info: { toolCallRequest: { id?: string; name: string; arguments?: object } }) => void
     readonly onToolCallRequestFailure: () => void
@@ -122,7 +121,6 @@ class Answer {
     })
     this.#failed.catch(() => {})
     this.callbacks = {
-      onPredictionFragment: (fragment) => this.#fragment(fragment),
       onPromptProcessingProgress: (fraction) => {
         // A figure that is repeated is no progress.
         if (fraction > this.#prefill) this.#deliver({ type: 'prefill', fraction })
@@ -136,7 +134,7 @@ class Answer {
 
   /** Waits for the end. Leaving a prediction does not stop it: whatever ends it early cancels it. Undefined: cancelled, without a result. */
   async of(prediction: OngoingPrediction, session: Session): Promise<PredictionResult | undefined> {
-    const result = prediction.result()
+    const result = this.#follow(prediction)
     let settled = false
     const settle = (): void => {
       settled = true
@@ -156,6 +154,12 @@ class Answer {
   end(): void {
     this.#over = true
     this.#silence.end()
+  }
+
+  /** By the iterator: a callback for fragments is checked anew by the SDK's schema at each of them, which costs half as much as the rest. */
+  async #follow(prediction: OngoingPrediction): Promise<PredictionResult> {
+    for await (const fragment of prediction) this.#fragment(fragment)
+    return await prediction.result()
   }
 
   #fragment({ content, tokensCount, reasoningType, isStructural }: LLMPredictionFragment): void {

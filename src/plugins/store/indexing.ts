@@ -110,7 +110,8 @@ export class Indexer {
     this.#timer = undefined
     const isLeft = (): Promise<boolean> => this.#database.read((db) => leftOf(db).length > 0)
     for (let more = await isLeft(); more && !this.#stop.signal.aborted; ) {
-      await this.#database.write('process', (db) => indexSome(db, this.#session))
+      // While nobody waits, it goes to the disk at once: the next message, which must, would have to wait for all of it.
+      await this.#database.write(this.#waiting > 0 ? 'process' : 'disk', (db) => indexSome(db, this.#session))
       more = await isLeft()
       if (more) await (this.#waiting > 0 ? setImmediate() : sleep(STEP_MS, undefined, { ref: false }))
     }
