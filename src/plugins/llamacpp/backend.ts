@@ -22,6 +22,7 @@ import { notInstalled } from './engine-errors.ts'
 import { EngineProcess } from './engine-process.ts'
 import { hasImages, toTemplateMessages } from './messages.ts'
 import type { Outcome } from './protocol.ts'
+import { SpareProcess } from './spare-process.ts'
 import type { ThreadMemory } from './thread-memory.ts'
 
 /** What {@link LlamaCppBackend} is made of. */
@@ -35,6 +36,8 @@ export interface LlamaCppParts {
   readonly memory: ThreadMemory
   /** Unload after being unused for so long, in ms, where a model's settings say nothing. */
   readonly idleMs: number
+  /** Whether to keep a process ahead of the next load. */
+  readonly spare: boolean
   /** Told of a model whose process has died, or that was unused for too long. */
   readonly onGone: (instance: LoadedInstance, reason: string) => void
   /** What the process of a model runs; default: the file beside this one. From sources that takes three times as long to start. */
@@ -59,10 +62,18 @@ export class LlamaCppBackend implements Backend {
   readonly #parts: LlamaCppParts
   readonly #residents: Map<string, Resident> = new Map()
   readonly #starting: Set<EngineProcess> = new Set()
+  readonly #spare: SpareProcess
   #next = 1
 
   constructor(parts: LlamaCppParts) {
     this.#parts = parts
+    this.#spare = new SpareProcess(() => EngineProcess.ahead(parts.program), parts.idleMs)
+    this.#spare.allow(parts.spare)
+  }
+
+  /** Whether there is memory for more than what is asked for. */
+  roomy(roomy: boolean): void {
+    this.#spare.allow(roomy && this.#parts.spare)
   }
 
   /** What lies on this machine, files that cannot be run included. */
@@ -82,7 +93,7 @@ export class LlamaCppBackend implements Backend {
     if (!this.#parts.installed()) throw notInstalled(undefined)
     signal.throwIfAborted()
     this.#parts.memory.busy()
-    const process = new EngineProcess(model.key, this.#parts.program)
+    const process = this.#spare.take()?.becomes(model.key) ?? new EngineProcess(model.key, this.#parts.program)
     this.#starting.add(process)
     // A load has no answer that could be kept: it is ended by ending its process.
     const stop = (): void => void process.end()
@@ -99,6 +110,7 @@ export class LlamaCppBackend implements Backend {
       throw error
     } finally {
       this.#starting.delete(process)
+      this.#soon()
       signal.removeEventListener('abort', stop)
     }
   }
@@ -141,7 +153,9 @@ export class LlamaCppBackend implements Backend {
   /** Ends all processes. */
   async close(): Promise<void> {
     this.#parts.memory.busy()
-    await Promise.all([...[...this.#starting].map((process) => process.end()), ...[...this.#residents.keys()].map((id) => this.#end(id))])
+    this.#spare.allow(false)
+    const residents = [...this.#residents.keys()].map((id) => this.#end(id))
+    await Promise.all([this.#spare.end(), ...[...this.#starting].map((process) => process.end()), ...residents])
   }
 
   #info({ id, file, sizeBytes, facts }: DiscoveredModel): ModelInfo {
@@ -192,20 +206,29 @@ export class LlamaCppBackend implements Backend {
   async #using(resident: Resident, work: () => Promise<Outcome>): Promise<Outcome> {
     resident.busy++
     this.#parts.memory.busy()
+    this.#spare.busy()
     clearTimeout(resident.timer)
     try {
       return await work()
     } finally {
       resident.busy--
       this.#rest(resident)
+      this.#soon()
     }
+  }
+
+  get #busy(): boolean {
+    return this.#starting.size > 0 || [...this.#residents.values()].some(({ busy }) => busy > 0)
+  }
+
+  #soon(): void {
+    if (!this.#busy && this.#residents.size > 0) this.#spare.soon()
   }
 
   /** Measures threads on a model that is large enough to tell, when nothing else is going on. */
   #measureSoon({ process, sizeBytes }: Resident): void {
     const { threads, memory } = this.#parts
-    const others = this.#starting.size > 0 || [...this.#residents.values()].some(({ busy }) => busy > 0)
-    if (threads !== undefined || sizeBytes < TELLING_BYTES || others) return
+    if (threads !== undefined || sizeBytes < TELLING_BYTES || this.#busy) return
     memory.quiet(async (signal) => {
       const outcome = await process.run({ type: 'measure' }, signal)
       return outcome.type === 'measured' ? outcome.speeds : []

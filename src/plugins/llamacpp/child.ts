@@ -5,11 +5,13 @@
  */
 import { isMaiError, toErrorFact } from '../../core/errors.ts'
 import { askedBriefly } from './brevity.ts'
-import { LoadedLlama } from './driver.ts'
+import { LoadedLlama, readEngineLibrary } from './driver.ts'
 import { PieceBatch } from './piece-batch.ts'
 import type { Order, Outcome, Report } from './protocol.ts'
 import { answerPrompt } from './reasoning.ts'
 
+/** Before the library is read, however long before its model that is. */
+const bytesAtFirst = process.memoryUsage.rss()
 let loaded: LoadedLlama | undefined
 const running = new Map<number, AbortController>()
 
@@ -24,6 +26,8 @@ process.on('disconnect', () => process.exit(0))
 process.on('SIGINT', () => {})
 
 async function serve(order: Order): Promise<void> {
+  // Should it fail, the load fails again and tells.
+  if (order.type === 'prepare') return void readEngineLibrary().catch(() => {})
   if (order.type === 'cancel') return running.get(order.id)?.abort()
   const stop = new AbortController()
   running.set(order.id, stop)
@@ -38,11 +42,10 @@ async function serve(order: Order): Promise<void> {
   }
 }
 
-async function outcomeOf(order: Exclude<Order, { readonly type: 'cancel' }>, signal: AbortSignal): Promise<Outcome> {
+async function outcomeOf(order: Exclude<Order, { readonly type: 'cancel' | 'prepare' }>, signal: AbortSignal): Promise<Outcome> {
   const { id } = order
   if (order.type === 'load') {
     const { keepAliveMs: _, ...settings } = order.settings
-    const before = process.memoryUsage.rss()
     const onProgress = (fraction: number): void => say({ type: 'progress', id, fraction })
     loaded = await LoadedLlama.load({
       ...settings,
@@ -51,7 +54,7 @@ async function outcomeOf(order: Exclude<Order, { readonly type: 'cancel' }>, sig
       signal,
       ...(order.threads === undefined ? {} : { threads: order.threads }),
     })
-    return { type: 'loaded', contextLength: loaded.contextLength, memoryBytes: Math.max(0, process.memoryUsage.rss() - before) }
+    return { type: 'loaded', contextLength: loaded.contextLength, memoryBytes: Math.max(0, process.memoryUsage.rss() - bytesAtFirst) }
   }
   if (!loaded) throw new Error('Nothing is loaded.')
   if (order.type === 'measure') return { type: 'measured', speeds: await loaded.measureThreads(signal) }

@@ -78,12 +78,17 @@ const LARGEST_CONTEXT = 16 * 1024 * 1024
 
 let engine: Promise<Llama> | undefined
 
+/** Takes no memory of a GPU yet. @throws MaiError `MAI_BACKEND_UNREACHABLE` when node-llama-cpp is not installed */
+export function readEngineLibrary(): Promise<typeof import('node-llama-cpp')> {
+  return import('node-llama-cpp').catch((error: unknown) => {
+    throw notInstalled(error)
+  })
+}
+
 /** One engine a process. @throws MaiError `MAI_BACKEND_UNREACHABLE` when node-llama-cpp is not installed */
 async function llama(): Promise<Llama> {
   engine ??= (async () => {
-    const { getLlama, LlamaLogLevel } = await import('node-llama-cpp').catch((error: unknown) => {
-      throw notInstalled(error)
-    })
+    const { getLlama, LlamaLogLevel } = await readEngineLibrary()
     return getLlama({ gpu: 'auto', build: 'never', skipDownload: true, progressLogs: false, logLevel: LlamaLogLevel.error })
   })()
   engine.catch(() => {

@@ -4,6 +4,7 @@
  * @module
  */
 import { type ChildProcess, fork } from 'node:child_process'
+import { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { backendError } from '../../chat/failure.ts'
 import { MaiError, type MaiErrorCode } from '../../core/errors.ts'
@@ -25,7 +26,7 @@ export interface OrderEvents {
 
 type Unnumbered<T> = T extends unknown ? Omit<T, 'id'> : never
 /** An order before it has its number. */
-export type NewOrder = Unnumbered<Exclude<Order, { readonly type: 'cancel' }>>
+export type NewOrder = Unnumbered<Exclude<Order, { readonly type: 'cancel' | 'prepare' }>>
 
 interface Open extends OrderEvents {
   resolve(outcome: Outcome): void
@@ -38,6 +39,7 @@ export class EngineProcess {
   readonly gone: Promise<MaiError | undefined>
   readonly #child: ChildProcess
   readonly #open: Map<number, Open> = new Map()
+  #name: string
   #next = 1
   #asked = false
   #death: MaiError | undefined
@@ -48,6 +50,7 @@ export class EngineProcess {
    * @param file what the process runs
    */
   constructor(name: string, file: string = fileURLToPath(new URL('./child.ts', import.meta.url))) {
+    this.#name = name
     this.#child = fork(file, [], {
       serialization: 'advanced',
       // From its sources, where nothing has been built yet.
@@ -60,8 +63,8 @@ export class EngineProcess {
     this.#child.on('message', (report: Report) => this.#hear(report))
     this.gone = new Promise((resolve) => {
       const end = (how: string): void => {
-        if (!this.#asked) this.#death ??= this.#crash(name, how)
-        for (const { reject } of this.#open.values()) reject(this.#death ?? unloaded(name))
+        if (!this.#asked) this.#death ??= this.#crash(how)
+        for (const { reject } of this.#open.values()) reject(this.#death ?? unloaded(this.#name))
         this.#open.clear()
         resolve(this.#asked ? undefined : this.#death)
       }
@@ -72,6 +75,21 @@ export class EngineProcess {
 
   get pid(): number | undefined {
     return this.#child.pid
+  }
+
+  /** A process ahead of its model: reads the engine's library, and keeps nobody from ending. */
+  static ahead(file?: string): EngineProcess {
+    const process = new EngineProcess('no model', file)
+    process.#holdParent('unref')
+    process.#send({ type: 'prepare' })
+    return process
+  }
+
+  /** It is for this model from now on. @param name for messages */
+  becomes(name: string): this {
+    this.#name = name
+    this.#holdParent('ref')
+    return this
   }
 
   /**
@@ -110,6 +128,13 @@ export class EngineProcess {
     clearTimeout(timer)
   }
 
+  /** Whether this process goes on for its sake. */
+  #holdParent(hold: 'ref' | 'unref'): void {
+    this.#child[hold]()
+    this.#child.channel?.[hold]()
+    if (this.#child.stderr instanceof Socket) this.#child.stderr[hold]()
+  }
+
   #send(order: Order): void {
     // Without a callback an error of a closed line would be an event that nobody hears.
     if (this.#child.connected) this.#child.send(order, () => {})
@@ -135,9 +160,9 @@ export class EngineProcess {
     }
   }
 
-  #crash(name: string, how: string): MaiError {
+  #crash(how: string): MaiError {
     const said = this.#lastWords.trim().split('\n').at(-1)
-    return backendError('MAI_MODEL_CRASHED', `The engine of ${name} died (${how})${said ? `: ${said}` : '.'}`, { details: { how } })
+    return backendError('MAI_MODEL_CRASHED', `The engine of ${this.#name} died (${how})${said ? `: ${said}` : '.'}`, { details: { how } })
   }
 }
 

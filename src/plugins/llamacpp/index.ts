@@ -33,6 +33,11 @@ export interface LlamaCppPluginOptions {
   readonly threads?: number | undefined
   /** Unload after being unused for so long, in ms; default 30 minutes. A model's `keepAliveMs` goes before it. */
   readonly idleMs?: number | undefined
+  /**
+   * Whether to keep one process ahead of the next load while memory is not short: some 60 MB, for a switch to a model
+   * that is not loaded in half the time. Default true.
+   */
+  readonly spareProcess?: boolean | undefined
 }
 
 interface Settings {
@@ -40,6 +45,7 @@ interface Settings {
   readonly discover: boolean
   readonly threads?: number | undefined
   readonly idleMs: number
+  readonly spareProcess: boolean
 }
 
 const schema: z.ZodType<Settings, LlamaCppPluginOptions> = z.strictObject({
@@ -47,6 +53,7 @@ const schema: z.ZodType<Settings, LlamaCppPluginOptions> = z.strictObject({
   discover: z.boolean().default(true),
   threads: z.number().int().positive().max(1024).optional(),
   idleMs: z.number().int().positive().max(2_147_483_647).default(1_800_000),
+  spareProcess: z.boolean().default(true),
 })
 
 /**
@@ -60,7 +67,7 @@ export const llamacpp: PluginFactory<typeof schema> = definePlugin({
   name: 'llamacpp',
   apiVersion: 1,
   options: schema,
-  setup(ctx, { paths, discover, threads, idleMs }) {
+  setup(ctx, { paths, discover, threads, idleMs, spareProcess }) {
     const places = modelPlaces(paths)
     const backend = new LlamaCppBackend({
       places: discover ? places : places.slice(0, paths.length),
@@ -69,8 +76,11 @@ export const llamacpp: PluginFactory<typeof schema> = definePlugin({
       threads,
       memory: new ThreadMemory(path.join(maiHome().cache, 'threads.json')),
       idleMs,
+      spare: spareProcess,
       onGone: ({ model }, reason) => ctx.emit('model.unloaded', { model, reason }),
     })
+    ctx.on('resources.pressured', () => backend.roomy(false))
+    ctx.on('resources.recovered', () => backend.roomy(true))
     ctx.onDispose(() => backend.close(), 'engines')
     ctx.contribute('backend', backend)
   },

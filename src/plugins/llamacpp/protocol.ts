@@ -8,8 +8,10 @@ import type { DriverResult } from './driver.ts'
 import type { ThreadSpeed } from './measure-threads.ts'
 import type { TemplateMessage } from './template.ts'
 
-/** What the process is asked for; each has an id, and gets exactly one {@link Ended}. */
+/** What the process is asked for; what has an id of its own gets exactly one {@link Ended}. */
 export type Order =
+  /** Read the engine's library: a model will come. */
+  | { readonly type: 'prepare' }
   | {
       readonly type: 'load'
       readonly id: number

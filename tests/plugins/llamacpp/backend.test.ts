@@ -9,7 +9,20 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'v
 import type { LoadedInstance } from '../../../src/chat/model.ts'
 import { writeGguf } from '../../../src/testing/gguf-file.ts'
 import { writeRecitingModel } from '../../../src/testing/gguf-writer.ts'
-import { answer, failure, isAlive, loaded, modelOf, never, type Opened, open, openUnclosed, pidOf, temporaryFolder } from './support.ts'
+import {
+  answer,
+  children,
+  failure,
+  isAlive,
+  loaded,
+  modelOf,
+  never,
+  type Opened,
+  open,
+  openUnclosed,
+  pidOf,
+  temporaryFolder,
+} from './support.ts'
 
 /** The backend, with real llama.cpp in processes of their own, from dist/. */
 
@@ -30,13 +43,6 @@ beforeAll(async () => {
   await writeRecitingModel(path.join(folder, 'large.gguf'), { text: TALE, sizeBytes: 120_000_000 })
 })
 afterAll(() => fs.rm(folder, { recursive: true, force: true }))
-
-/** Processes that this one has started and that are still there. */
-function children(): number[] {
-  if (process.platform !== 'linux') return []
-  const out = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], { encoding: 'utf8' })
-  return out.split('\n').flatMap((line) => (line.includes('llamacpp/child') ? [Number.parseInt(line, 10)] : []))
-}
 
 describe('a model in a process of its own', () => {
   it('loads, answers, continues, counts tokens and goes, from sources that are not built', async () => {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
@@ -61,6 +62,7 @@ export function openUnclosed(folder: string, parts: Partial<LlamaCppParts> = {})
     threads: 1,
     memory: new ThreadMemory(path.join(folder, 'cache', 'threads.json')),
     idleMs: 60_000,
+    spare: false,
     onGone: ({ model }, reason) => void gone.push(`${model} ${reason}`),
     program: PROGRAM,
     ...parts,
@@ -115,4 +117,11 @@ export async function isAlive(pid: number): Promise<boolean> {
   }
   const status = await fs.readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
   return !/\) Z /.test(status)
+}
+
+/** Processes that this one has started and that are still there. */
+export function children(): number[] {
+  if (process.platform !== 'linux') return []
+  const out = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], { encoding: 'utf8' })
+  return out.split('\n').flatMap((line) => (line.includes('llamacpp/child') ? [Number.parseInt(line, 10)] : []))
 }
