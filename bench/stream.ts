@@ -8,11 +8,13 @@ import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { LMStudioClient } from '@lmstudio/sdk'
-import { createMai } from '../src/chat/mai.ts'
+import { createMai, type Mai } from '../src/chat/mai.ts'
+import type { Plugin } from '../src/core/plugin.ts'
 import { compression } from '../src/plugins/compression/index.ts'
 import { lmstudio } from '../src/plugins/lmstudio/index.ts'
 import { resources } from '../src/plugins/resources/index.ts'
 import { store } from '../src/plugins/store/index.ts'
+import { struggle } from '../src/plugins/struggle/index.ts'
 import { switching } from '../src/plugins/switching/index.ts'
 import { startLmStudioServer } from '../src/testing/lmstudio-server/server.ts'
 import { type Pace, scriptedEngine } from '../src/testing/scripted-engine.ts'
@@ -24,6 +26,9 @@ const ROUNDS = 9
 const RATE = 10_000
 /** Between two answers, in ms: what Mai does in the background belongs to neither side. */
 const REST_MS = 250
+
+const NAMES = { bare: 'bare SDK', mai: 'Mai', watched: 'Mai, watched' } as const
+type Who = keyof typeof NAMES
 
 interface Run {
   /** µs of CPU a fragment; the server in the same process costs both sides the same. */
@@ -52,36 +57,51 @@ async function compared(title: string, pace: Pace, goals: string): Promise<Repor
     models: [scriptedEngine({ key: 'fast', answer, pace, maxContextLength: 100_000 })],
     preloaded: [{ model: 'fast', contextLength: 100_000 }],
   })
-  const mai = await createMai({
-    plugins: [store({ file: path.join(folder, 'mai.db') }), resources(), switching(), compression(), lmstudio({ baseUrl: server.baseUrl })],
-  })
+  const open = (name: string, ...more: readonly Plugin[]): Promise<Mai> =>
+    createMai({
+      plugins: [
+        store({ file: path.join(folder, `${name}.db`) }),
+        resources(),
+        switching(),
+        compression(),
+        lmstudio({ baseUrl: server.baseUrl }),
+        ...more,
+      ],
+    })
+  const mai = await open('mai')
+  const watched = await open('watched', struggle())
   const silent = { debug() {}, info() {}, warn() {}, error() {} }
   const bare = new LMStudioClient({ baseUrl: server.baseUrl, logger: silent, verboseErrorMessages: false })
   const model = (await bare.llm.listLoaded())[0]
   if (!model) throw new Error('nothing is loaded')
 
-  const runs: Record<'bare' | 'mai', Run[]> = { bare: [], mai: [] }
-  const taken = (who: 'bare' | 'mai', run: Run): number => {
+  const runs: Record<Who, Run[]> = { bare: [], mai: [], watched: [] }
+  const taken = (who: Who, run: Run): number => {
     runs[who].push(run)
     return run.rate
   }
+  const streamed = async (who: Who, through: Mai): Promise<number> => {
+    const { id } = await through.openSession()
+    return taken(who, await measured(() => through.streamMessage('Go.', { sessionId: id })))
+  }
   const rates = await alternate(
     {
-      mai: async () => {
-        const { id } = await mai.openSession()
-        return taken('mai', await measured(() => mai.streamMessage('Go.', { sessionId: id })))
-      },
+      mai: () => streamed('mai', mai),
       bare: async () => taken('bare', await measured(() => model.respond('Go.'))),
+      watched: () => streamed('watched', watched),
     },
     ROUNDS,
   )
   await mai.shutdown()
+  await watched.shutdown()
   await bare[Symbol.asyncDispose]()
   await server.close()
   await fs.rm(folder, { recursive: true, force: true })
 
-  const middle = (who: 'bare' | 'mai', key: keyof Run): number => median(runs[who].slice(1).map((run) => run[key]))
-  const difference = (key: keyof Run): string => (middle('mai', key) - middle('bare', key)).toFixed(1)
+  const middle = (who: Who, key: keyof Run): number => median(runs[who].slice(1).map((run) => run[key]))
+  const difference = (who: Who, key: keyof Run): string => (middle(who, key) - middle('bare', key)).toFixed(1)
+  const beside = (who: Exclude<Who, 'bare'>): string =>
+    `${NAMES[who]}: ${difference(who, 'cpu')} µs more CPU a fragment, ${ratio(rates, who, 'bare').toFixed(3)} of the rate, ${difference(who, 'first')} ms more to the first.`
   return {
     title,
     columns: [
@@ -90,14 +110,16 @@ async function compared(title: string, pace: Pace, goals: string): Promise<Repor
       { key: 'rate', heading: 'fragments/s', digits: 0 },
       { key: 'first', heading: 'ms to first' },
     ],
-    rows: (['bare', 'mai'] as const).map((who) => ({
-      through: who === 'mai' ? 'Mai' : 'bare SDK',
+    rows: (['bare', 'mai', 'watched'] as const).map((who) => ({
+      through: NAMES[who],
       cpu: middle(who, 'cpu'),
       rate: middle(who, 'rate'),
       first: middle(who, 'first'),
     })),
     notes: [
-      `Mai: ${difference('cpu')} µs more CPU a fragment, ${ratio(rates, 'mai', 'bare').toFixed(3)} of the rate, ${difference('first')} ms more to the first; median of ${ROUNDS}, in turn.`,
+      beside('mai'),
+      beside('watched'),
+      `Median of ${ROUNDS}, in turn. Watched: by the plugin struggle too, which reads every character, as the default set does.`,
       `Goals: ${goals}`,
     ],
   }
