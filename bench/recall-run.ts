@@ -86,8 +86,12 @@ export async function openRecallDesk(model: string, context: Plugin = compressio
     prompt = await assemble(request)
     return prompt
   }
-  const ask = async (sessionId: string, text: string, window: keyof typeof WINDOWS, maxTokens = ANSWER_TOKENS): Promise<string> =>
-    (await mai.processMessage(text, { sessionId, model: window, sampling: { maxTokens } })).text
+  const ask = async (sessionId: string, text: string, window: keyof typeof WINDOWS, maxTokens = ANSWER_TOKENS): Promise<string> => {
+    const reply = await mai.processMessage(text, { sessionId, model: window, sampling: { maxTokens } })
+    // What another window knows says nothing.
+    if (reply.model !== `llamacpp/${window}`) throw new Error(`${reply.model} answered instead of ${window}.`)
+    return reply.text
+  }
   return {
     async bare({ fact, question, right }) {
       const { id } = await mai.openSession()
