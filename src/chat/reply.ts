@@ -60,12 +60,12 @@ export interface Reply extends TurnReport {
   readonly reasoning: string | undefined
   /** What the model asks to be done, with `finishReason` `tool-calls`. */
   readonly toolCalls: readonly ToolCallPart[]
-  /** The model that ended it; its backend; whether that is another machine. */
+  /** The model that wrote the end of it; its backend; whether that is another machine. */
   readonly model: ModelKey
   readonly backend: string
   readonly remote: boolean
   readonly finishReason: FinishReason
-  /** Of the final model's attempt. */
+  /** Of the attempt that wrote the end. */
   readonly usage: Usage
   readonly timing: {
     /** From the message to the end. */

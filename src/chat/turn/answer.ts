@@ -71,13 +71,14 @@ export class Answer {
     this.#calls.push(call)
   }
 
-  /** An attempt begins: calls of one that failed are not answered by anybody. @returns writes down who wrote what came since */
-  begin(model: ModelKey, reason: string): () => void {
+  /** An attempt begins: calls of one that failed are not answered by anybody. @returns writes down who wrote what came since; whether anything did */
+  begin(model: ModelKey, reason: string): () => boolean {
     this.#calls = []
     const start = this.#text.length
     return () => {
       const end = this.#text.length
       if (end > start) this.spans.push({ start, end, model, reason })
+      return end > start
     }
   }
 

@@ -10,6 +10,12 @@ import type { SendOptions } from '../reply.ts'
 import type { GenerationOutcome } from './generation.ts'
 import type { TurnParts } from './turn-parts.ts'
 
+/** A model's attempt that has ended. */
+export interface EndedAttempt {
+  readonly model: ModelInfo
+  readonly outcome: GenerationOutcome
+}
+
 /** What was attempted. */
 export interface Attempted {
   readonly model: ModelInfo

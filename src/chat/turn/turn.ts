@@ -30,7 +30,7 @@ import { composePrompt } from './compose.ts'
 import { memoryCure, notSmaller, shorterContext } from './degradation.ts'
 import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
 import { makeResident } from './make-resident.ts'
-import { stateOutcome } from './outcome.ts'
+import { type EndedAttempt, stateOutcome } from './outcome.ts'
 import { looksEnded } from './seam.ts'
 import type { TurnInput, TurnParts } from './turn-parts.ts'
 import { withoutImages } from './without-images.ts'
@@ -55,6 +55,8 @@ export class Turn {
   readonly #attempts: Attempts = new Attempts()
   readonly #answer: Answer
   #needs: Needs = PLAIN_NEEDS
+  /** The last attempt that wrote any of the answer. */
+  #writer: EndedAttempt | undefined
 
   constructor(parts: TurnParts, input: TurnInput) {
     this.#parts = parts
@@ -268,7 +270,7 @@ export class Turn {
       toolCall: (call) => this.#answer.call(call),
       onWatcherBroken: (plugin, error) => ctx.emit('plugin.failed', { plugin, during: 'watching an answer', error: toErrorFact(error) }),
     })
-    written()
+    if (written()) this.#writer = { model, outcome }
     await stateOutcome(this.#parts, this.#ids, { model, prompt, options, loaded: loadMs > 0 }, outcome)
     return outcome
   }
@@ -326,16 +328,17 @@ export class Turn {
   }
 
   /** Stores the answer with its provenance, then states the outcome. */
-  async #complete(end: { model: ModelInfo; outcome: GenerationOutcome } | undefined, began: number): Promise<Reply> {
+  async #complete(end: EndedAttempt | undefined, began: number): Promise<Reply> {
     this.phase = 'storing'
     const { ctx, now } = this.#parts
     const finishReason = end?.outcome.finish ?? 'cancelled'
     await this.#store(finishReason !== 'cancelled')
     const { firstTextAt, text, reasoning, toolCalls } = this.#answer
     this.#answer.flush()
-    const model = end?.model
-    const usage: Usage = end?.outcome.usage ?? { promptTokens: 0, completionTokens: 0 }
-    const writing = end ? end.outcome.ms - end.outcome.firstTokenMs : 0
+    // Who was asked for the rest of a whole answer and had nothing to add did not write it.
+    const { model, outcome } = (finishReason === 'stop' ? this.#writer : undefined) ?? end ?? {}
+    const usage: Usage = outcome?.usage ?? { promptTokens: 0, completionTokens: 0 }
+    const writing = outcome ? outcome.ms - outcome.firstTokenMs : 0
     const totalMs = now() - began
     const reply: Reply = {
       ...this.report(),

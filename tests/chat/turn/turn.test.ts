@@ -119,12 +119,12 @@ describe('a turn', () => {
   })
 
   const words = STORY.split(' ').length
-  it.each<[string, number, ScriptedModel[], string | undefined]>([
-    ['asks another where a model has nothing to add to a part', 9, [silent('b'), whole('c')], 'scripted/c'],
-    ['believes two that have nothing to add', words, [silent('b'), silent('c')], 'scripted/c'],
-    ['believes the last one left where the text ends as a whole one does', words, [silent('b')], 'scripted/b'],
+  it.each<[string, number, ScriptedModel[], string | undefined, string?]>([
+    ['asks another where a model has nothing to add to a part', 9, [silent('b'), whole('c')], 'scripted/c', 'scripted/c'],
+    ['believes two that have nothing to add', words, [silent('b'), silent('c')], 'scripted/c', 'scripted/a'],
+    ['believes the last one left where the text ends as a whole one does', words, [silent('b')], 'scripted/b', 'scripted/a'],
     ['does not believe the last one left in the middle of a sentence', 9, [silent('b')], undefined],
-  ])('%s', async (_, afterPieces, others, by) => {
+  ])('%s', async (_, afterPieces, others, by, writer) => {
     const breaks = { ...whole('a'), answer: `${STORY} And so on.`, sizeBytes: 4 * GB, faults: [{ kind: 'drop' as const, afterPieces }] }
     const { mai, backend } = await world([breaks, ...others])
     const reply = await mai.processMessage('Tell me a story.').catch((error: unknown) => error)
@@ -135,7 +135,8 @@ describe('a turn', () => {
     } else
       expect(reply).toMatchObject({
         text: STORY,
-        model: by,
+        model: writer,
+        usage: { completionTokens: writer === 'scripted/a' ? words : words - 9 },
         finishReason: 'stop',
         attempts: [{}, ...others.slice(1).map(() => ({})), { model: by, outcome: 'completed' }],
       })
