@@ -21,6 +21,8 @@ import { type RecallCase, smallTalk } from './recall-cases.ts'
 /** Window that the conversation comes from, and the one it is moved to, in tokens. */
 const WINDOWS = { first: 4096, second: 2048 }
 const ANSWER_TOKENS = 24
+/** Enough for any answer that is no loop. */
+const WHOLE_TOKENS = 120
 
 /** Files of models in a folder, smallest name first. */
 export async function modelFiles(folder: string): Promise<string[]> {
@@ -101,7 +103,8 @@ export async function openRecallDesk(model: string, context: Plugin = compressio
       const { id } = await mai.openSession()
       await said(mai, id, fact, 'I see, thank you for telling me.')
       for (let turn = 0; turn < turns; turn++) await said(mai, id, ...smallTalk(turn))
-      await ask(id, 'Let us go on with the tour.', 'first', 4)
+      // To its end: a small model says again what was broken off right before.
+      await ask(id, 'Let us go on with the tour.', 'first', WHOLE_TOKENS)
       const answered = right.test(await ask(id, question, 'second'))
       const texts = prompt?.messages.map(({ parts }) => textOf(parts)) ?? []
       return { answered, inPrompt: texts.some((text) => text.includes(fact)), tokens: prompt?.tokens ?? 0 }
