@@ -116,7 +116,7 @@ export class RecentUnits {
     return (this.#kinds[position & MASK] ?? 0) as UnitKind
   }
 
-  /** Its value, where it is a number. */
+  /** Its value: that of a number, or the place of a word in the alphabet. */
   valueAt(position: number): number {
     return this.#values[position & MASK] ?? 0
   }

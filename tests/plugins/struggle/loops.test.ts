@@ -92,10 +92,12 @@ describe('exact loops', () => {
 describe('noisy loops', () => {
   const names = ['cat', 'dog', 'horse', 'raven', 'badger', 'otter', 'fox', 'crane', 'whale', 'goat', 'mole', 'hare', 'wren']
   /** Another word in another place of each copy. */
-  const slip = (line: string, n: number): string => {
+  const slip = (line: string, n: number, other = `${names[n % 13]}`): string => {
     let word = 0
-    return line.replace(/[a-z]{3,}/g, (found) => (word++ === (n * 5) % 8 ? `${names[n % 13]}` : found))
+    return line.replace(/[a-z]{3,}/g, (found) => (word++ === (n * 5) % 8 ? other : found))
   }
+  /** Words of their own, in no order: two letters of an alphabet that is walked in long steps. */
+  const words = Array.from({ length: 120 }, (_, n) => `${'kqbxtlfvyczmrdgwnhspj'[(n * 8) % 21]}${'aeiou'[n % 5]}${'lrnstm'[n % 6]}ek`)
   const copies = (make: (n: number) => string, many = 60): string => OPENING + Array.from({ length: many }, (_, n) => make(n)).join('')
 
   it.each<[string, (n: number) => string]>([
@@ -107,6 +109,16 @@ describe('noisy loops', () => {
     ],
     ['of numbered lines', (n) => `${n + 1}. We should always check the result again before we go on.\n`],
     ['of code in which now one word slips, now another', (n) => slip('const total = sum(prices.map((one) => one.value * rate))\n', n)],
+    [
+      'of addresses in which now one word slips, now another',
+      (n) =>
+        slip(
+          '[![build](https://ci.example.org/gh/tools/walker/tree/main/badge.svg?branch=main)](https://ci.example.org/gh/tools/walker)\n',
+          n,
+          words[n] ?? '',
+        ),
+    ],
+    ['of code in which one word is drawn at random', (n) => `import { createServer } from "./servers/${words[n]}/index.js";\n`],
     ['of code that counts', (n) => `print("This is line number ${n + 1} of the output that was asked for")\n`],
   ])('%s are found', (_, make) => {
     expect(kindOf(verdictOf(watching('loops'), copies(make, 120)))).toBe('noisy-loop')
@@ -130,6 +142,10 @@ describe('noisy loops', () => {
           `2024-03-01T10:${String(n % 60).padStart(2, '0')}:${String((n * 17) % 60).padStart(2, '0')}Z INFO request ${n * 13} from 10.0.0.${n % 255} took ${(n * 7) % 90} ms\n`,
         200,
       ),
+    ],
+    [
+      'code that names one thing after another in the order of the alphabet',
+      copies((n) => `import { createServer } from "./servers/${[...words].sort()[n]}/index.js";\n`, 120),
     ],
     ['licences that differ in one word', copies((n) => `License: ${names[n % 13]}${n}\n\n`, 200)],
     ['JSON', copies((n) => `  { "id": ${n}, "name": "${names[n % 13]}", "legs": ${n % 5}, "wild": true },\n`, 60)],
