@@ -24,6 +24,13 @@ const LIKE_SHARE = 0.5
 const NUMBER_WEIGHT = 0.5
 /** Shortest copy, in units. */
 const SHORTEST = 3
+/** Units after which the length of a copy is looked at again, and the run, in units, that makes a longer one a candidate. */
+const REVIEW_UNITS = 256
+const REVIEW_RUN = 12
+/** A shorter length holds where it differs in no more than so many times the units and one; a longer one where it does in so much less. */
+const AS_GOOD = 1.25
+const BETTER_SHARE = 0.4
+const BETTER_UNITS = 8
 const MASK = MEMORY - 1
 
 /** Tracks one repetition; positions are units. */
@@ -46,6 +53,8 @@ export class NearCopies {
   #differing = 0
   #alike = 0
   #units = 0
+  /** The unit at which the length of a copy was looked at last. */
+  #reviewed = 0
 
   constructor(recent: RecentUnits, maxPeriod: number) {
     this.#recent = recent
@@ -68,7 +77,7 @@ export class NearCopies {
     const recent = this.#recent
     const at = recent.count - 1
     if (this.copies === 0) {
-      if (recent.run >= SEED_RUN && recent.period <= this.#maxPeriod) this.#seed(at)
+      if (recent.run >= SEED_RUN && recent.period <= this.#maxPeriod) this.#seed(at, recent.shortestPeriod(SEED_RUN))
       return
     }
     this.#units++
@@ -108,8 +117,7 @@ export class NearCopies {
     this.#copyAlike += alike
   }
 
-  #seed(at: number): void {
-    const period = this.#recent.shortestPeriod(SEED_RUN)
+  #seed(at: number, period: number): void {
     const run = this.#recent.runOf(period)
     this.period = period
     // The first copy ended where the run began.
@@ -119,6 +127,7 @@ export class NearCopies {
     this.#alike = this.#units = this.#copyAlike = run
     this.#differing = 0
     this.news.begin()
+    this.#reviewed = at
     for (let unit = this.copyStart - period; unit <= at; unit++) this.#match(unit, period)
     if (this.#expected >= this.copyStart) this.#endCopy(at)
   }
@@ -154,5 +163,34 @@ export class NearCopies {
     this.period = size
     this.copyStart = at + 1
     this.#copyAlike = 0
+    if (at - this.#reviewed >= REVIEW_UNITS) this.#review(at)
+  }
+
+  /** A track may have begun with several copies taken for one, or with a part that a copy has more than once. */
+  #review(at: number): void {
+    this.#reviewed = at
+    const recent = this.#recent
+    const { period } = this
+    const most = this.#differingUnits(at, period) * AS_GOOD + 1
+    for (let shorter = SHORTEST; shorter <= period / 2; shorter++) {
+      if (recent.differing(shorter, period, most) <= most) {
+        this.#seed(at, shorter)
+        return
+      }
+    }
+    const longer = recent.period
+    if (longer <= period || recent.run < REVIEW_RUN) return
+    const now = this.#differingUnits(at, longer)
+    const least = Math.min(now * BETTER_SHARE, now - BETTER_UNITS)
+    if (least >= 0 && recent.differing(longer, longer, least) <= least) this.#seed(at, longer)
+  }
+
+  /** Those of the last units that differ from what they were held against. */
+  #differingUnits(at: number, many: number): number {
+    let differing = 0
+    for (let unit = at - many + 1; unit <= at; unit++) {
+      if (this.#recent.hashAt(unit) !== this.#recent.hashAt(this.#sources[unit & MASK] ?? 0)) differing++
+    }
+    return differing
   }
 }
