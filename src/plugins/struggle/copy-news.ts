@@ -16,6 +16,9 @@ const MOST_TIMES = 3
 const FRESH = 4
 /** A copy that is not plain takes back so many turns. */
 const TURNS_LOST = 2
+/** Words that show an order, and the share of them that may break it: where a list has sections, it begins again. */
+const FEWEST_STEPS = 8
+const SORTED_SHARE = 0.25
 
 /** The news of one track of near copies; positions are units. */
 export class CopyNews {
@@ -38,6 +41,9 @@ export class CopyNews {
    * in more than a word.
    */
   turns = 0
+  /** Copies whose first new word follows that of the copy before in the alphabet or goes before it, and those that turn. */
+  #steps = 0
+  #stepTurns = 0
   readonly #recent: RecentUnits
   /** By unit: in how many copies in a row something new has stood at its place, and whether it is fresh. */
   readonly #changed = new Uint8Array(MEMORY)
@@ -46,6 +52,7 @@ export class CopyNews {
   #steadiest = 0
   #counters = 0
   #turned = 0
+  #hasWord = false
   #isPlain = true
   /** Which way the last word for a word went: 1 up, −1 down. */
   #direction = 0
@@ -54,8 +61,14 @@ export class CopyNews {
     this.#recent = recent
   }
 
+  /** Whether the copies are sorted by the first word that is new in each. */
+  get isSorted(): boolean {
+    return this.#steps >= FEWEST_STEPS && this.#stepTurns <= SORTED_SHARE * this.#steps
+  }
+
   /** A track begins. */
   begin(): void {
+    this.#steps = this.#stepTurns = 0
     this.changes = this.slips = this.turns = this.#direction = 0
     this.quiet.fill(0)
     this.#beginCopy()
@@ -100,7 +113,7 @@ export class CopyNews {
     this.#places++
     this.#steadiest = Math.max(this.#steadiest, times)
     if (times > 1) this.slips = Math.max(0, this.slips - 1)
-    if (isWord) this.#turn(Math.sign(recent.valueAt(at) - recent.valueAt(expected)))
+    if (isWord && !this.#hasWord) this.#step(Math.sign(recent.valueAt(at) - recent.valueAt(expected)))
   }
 
   /** The copy is whole. @param asLong whether it is as long as the one before */
@@ -108,6 +121,7 @@ export class CopyNews {
     const [once, twice] = this.quiet
     this.quiet[0] = Math.max(0, once + (this.#steadiest > 1 || this.#counters > 1 ? -1 : 1))
     this.quiet[1] = Math.max(0, twice + (this.#steadiest > 2 ? -1 : 1))
+    this.#stepTurns += this.#turned
     this.turns = Math.max(0, this.turns + (this.#isPlain && asLong && this.#places <= 1 ? this.#turned : -TURNS_LOST))
     this.#beginCopy()
   }
@@ -115,10 +129,13 @@ export class CopyNews {
   #beginCopy(): void {
     this.#places = this.#steadiest = this.#counters = this.#turned = 0
     this.#isPlain = true
+    this.#hasWord = false
   }
 
-  #turn(direction: number): void {
+  #step(direction: number): void {
+    this.#hasWord = true
     if (direction === 0) return
+    this.#steps++
     if (direction === -this.#direction) this.#turned++
     this.#direction = direction
   }

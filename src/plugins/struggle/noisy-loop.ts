@@ -155,7 +155,7 @@ export class NoisyLoop {
   #isLoop({ quiet: [figure, short, longer], steady }: Evidence, hasLines: boolean, inFence: boolean, more: number): boolean {
     const { copies, likeness, news, units } = this.#track
     const { minNearVerses } = this.#settings
-    if (copies + more < FEWEST_COPIES) return false
+    if (copies + more < FEWEST_COPIES || news.isSorted) return false
     const mean = units / (copies - 1)
     const factor = inFence ? FENCE_FACTOR : 1
     if (news.quiet[figure] + more >= (mean < LONGER ? short : longer) * factor) return true
