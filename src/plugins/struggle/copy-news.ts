@@ -16,6 +16,8 @@ const MOST_TIMES = 3
 const FRESH = 4
 /** A copy that is not plain takes back so many turns. */
 const TURNS_LOST = 2
+/** Units from which a copy is plain although a number counts as well: shorter ones are logs and numbered rows. */
+const COUNTED_COPY = 40
 /** Words that show an order, and the share of them that may break it: where a list has sections, it begins again. */
 const FEWEST_STEPS = 8
 const SORTED_SHARE = 0.25
@@ -41,6 +43,11 @@ export class CopyNews {
    * in more than a word.
    */
   turns = 0
+  /**
+   * Copies in which several numbers go on counting in equal steps and nothing else is new, less those with something new, since that
+   * balance was 0 last. Tables that do so end soon.
+   */
+  marches = 0
   /** Copies whose first new word follows that of the copy before in the alphabet or goes before it, and those that turn. */
   #steps = 0
   #stepTurns = 0
@@ -69,7 +76,7 @@ export class CopyNews {
   /** A track begins. */
   begin(): void {
     this.#steps = this.#stepTurns = 0
-    this.changes = this.slips = this.turns = this.#direction = 0
+    this.changes = this.slips = this.turns = this.marches = this.#direction = 0
     this.quiet.fill(0)
     this.#beginCopy()
   }
@@ -116,13 +123,19 @@ export class CopyNews {
     if (isWord && !this.#hasWord) this.#step(Math.sign(recent.valueAt(at) - recent.valueAt(expected)))
   }
 
-  /** The copy is whole. @param asLong whether it is as long as the one before */
-  endCopy(asLong: boolean): void {
+  /** The copy is whole. @param units its length @param asLong whether it is as long as the one before */
+  endCopy(units: number, asLong: boolean): void {
     const [once, twice] = this.quiet
     this.quiet[0] = Math.max(0, once + (this.#steadiest > 1 || this.#counters > 1 ? -1 : 1))
     this.quiet[1] = Math.max(0, twice + (this.#steadiest > 2 ? -1 : 1))
+    if (this.#places > 0) this.marches = Math.max(0, this.marches - 1)
+    else if (this.#counters > 1) this.marches++
     this.#stepTurns += this.#turned
-    this.turns = Math.max(0, this.turns + (this.#isPlain && asLong && this.#places <= 1 ? this.#turned : -TURNS_LOST))
+    this.turns = Math.max(
+      0,
+      this.turns +
+        (this.#isPlain && asLong && this.#places <= 1 && (this.#counters === 0 || units >= COUNTED_COPY) ? this.#turned : -TURNS_LOST),
+    )
     this.#beginCopy()
   }
 

@@ -142,3 +142,13 @@ export class Lexer {
     this.#sink(this.#hash, kind as UnitKind, this.#start, end, this.#value)
   }
 }
+
+/** Hash of a text that is one unit. */
+export function hashOf(text: string): number {
+  let found = 0
+  // A line break makes the lexer give the unit away.
+  new Lexer((hash, kind) => {
+    if (kind !== NEWLINE) found = hash
+  }).push(`${text}\n`)
+  return found
+}

@@ -159,7 +159,7 @@ export class NearCopies {
       return
     }
     this.copies++
-    this.news.endCopy(size === this.period)
+    this.news.endCopy(size, size === this.period)
     this.period = size
     this.copyStart = at + 1
     this.#copyAlike = 0

@@ -11,7 +11,7 @@ import type { LoopFinding } from './exact-loop.ts'
 import { NearCopies } from './near-copies.ts'
 import type { LoopSettings } from './options.ts'
 import type { RecentUnits } from './recent-units.ts'
-import { APART_SHARE, apartness, CODE_FLUENCY, countLines, fluency } from './text-class.ts'
+import { APART_SHARE, apartness, CODE_FLUENCY, countLines, fluency, isStamped } from './text-class.ts'
 
 /** Fewest copies and units that are judged at all. */
 const FEWEST_COPIES = 5
@@ -37,6 +37,8 @@ const CHANGING_LINES = 2
 interface Evidence {
   /** What `CopyNews.slips` must reach. */
   readonly slips: number
+  /** Units that `CopyNews.marches` must cover, and not fewer than `FEWEST_MARCHES`. */
+  readonly march: number
   /** What a balance of `CopyNews.quiet` must reach, and which one; for copies that are longer, the second number. */
   readonly quiet: readonly [figure: 0 | 1, copies: number, longer: number]
   /** Copies where news is at the same places: with one change a copy, two, and more; each for short, long and longer copies. */
@@ -53,6 +55,7 @@ const EVIDENCE: readonly (readonly [fluency: number, evidence: Evidence])[] = [
     0.45,
     {
       slips: 6,
+      march: 2400,
       quiet: [1, 12, 8],
       steady: [
         [14, 10, 8],
@@ -65,6 +68,7 @@ const EVIDENCE: readonly (readonly [fluency: number, evidence: Evidence])[] = [
     0.32,
     {
       slips: 6,
+      march: 2400,
       quiet: [1, 16, 10],
       steady: [
         [44, 12, 14],
@@ -73,17 +77,19 @@ const EVIDENCE: readonly (readonly [fluency: number, evidence: Evidence])[] = [
       ],
     },
   ],
-  [0.2, { slips: 8, quiet: [1, 28, 18], steady: [[54, 16, 12], [NEVER, 40, 40], NONE] }],
-  [0.08, { slips: 8, quiet: [0, 28, 20], steady: [[100, 64, 24], NONE, NONE] }],
-  [0, { slips: 12, quiet: [0, 64, 28], steady: [[NEVER, NEVER, 66], NONE, NONE] }],
+  [0.2, { slips: 8, march: 2400, quiet: [0, 28, 18], steady: [[54, 16, 12], [NEVER, 40, 40], NONE] }],
+  [0.08, { slips: 8, march: 3200, quiet: [0, 28, 20], steady: [NONE, NONE, NONE] }],
+  [0, { slips: 12, march: 3200, quiet: [0, 64, 28], steady: [NONE, NONE, NONE] }],
 ]
 /**
  * What `CopyNews.turns` must reach: so many, and so many units over the length of a copy. Of 17,000 texts one reaches 18, the others
  * 12; shorter lines are not judged by it, for lists of single words have no order where somebody wrote them down as they came.
  */
 const TURNS = 14
-const TURN_UNITS = 800
+const TURN_UNITS = 1600
 const TURN_COPY = 8
+/** In 17,000 texts the longest is 43, and one in 1,000 of sources reaches 100. */
+const FEWEST_MARCHES = 24
 /** Fluency below which text is no prose. */
 const SPOKEN = 0.32
 /** Fluency from which text is held back when one more copy would make it certain. */
@@ -130,9 +136,11 @@ export class NoisyLoop {
     const evidence = EVIDENCE.find(([from]) => fluent >= from)?.[1]
     if (!evidence) return undefined
     const isPacked = fluent < CODE_FLUENCY && apartness(this.#recent, first, count) < APART_SHARE
+    const isLog = isStamped(this.#recent, copyStart - period, copyStart)
     const hasLines = countLines(this.#recent, first, count) > 0
+    const factor = inFence ? FENCE_FACTOR : 1
     const judge = (more: number): boolean =>
-      this.#isUnlikeLists(evidence, inFence) || (!isPacked && this.#isLoop(evidence, hasLines, inFence, more))
+      this.#isUnlikeLists(evidence, factor) || (!isPacked && !isLog && this.#isLoop(evidence, hasLines, factor, more))
     const certain = judge(0)
     if (!certain && !(fluent >= PROSE && judge(1))) return undefined
     return {
@@ -143,22 +151,22 @@ export class NoisyLoop {
   }
 
   /** Whether copies differ as rows of lists do not. */
-  #isUnlikeLists({ slips }: Evidence, inFence: boolean): boolean {
+  #isUnlikeLists({ slips }: Evidence, factor: number): boolean {
     const { copies, news, units } = this.#track
     const mean = units / (copies - 1)
-    const factor = inFence ? FENCE_FACTOR : 1
     if (copies < FEWEST_COPIES) return false
-    return news.slips >= slips * factor || (mean >= TURN_COPY && news.turns >= Math.max(TURNS, TURN_UNITS / mean) * factor)
+    if (news.slips >= slips * factor) return true
+    return mean >= TURN_COPY && news.turns >= Math.max(TURNS, TURN_UNITS / mean) * factor
   }
 
   /** @param more copies like the last that are taken for granted */
-  #isLoop({ quiet: [figure, short, longer], steady }: Evidence, hasLines: boolean, inFence: boolean, more: number): boolean {
+  #isLoop({ march, quiet: [figure, short, longer], steady }: Evidence, hasLines: boolean, factor: number, more: number): boolean {
     const { copies, likeness, news, units } = this.#track
     const { minNearVerses } = this.#settings
     if (copies + more < FEWEST_COPIES || news.isSorted) return false
     const mean = units / (copies - 1)
-    const factor = inFence ? FENCE_FACTOR : 1
     if (news.quiet[figure] + more >= (mean < LONGER ? short : longer) * factor) return true
+    if (news.marches + more >= Math.max(FEWEST_MARCHES, march / mean) * factor) return true
     if (likeness < this.#settings.likeness) return false
     const rate = news.changes / copies
     const row = rate <= ONE_CHANGE ? 0 : rate <= TWO_CHANGES ? 1 : 2
