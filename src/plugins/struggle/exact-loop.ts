@@ -75,7 +75,7 @@ const USUAL_COPIES = 3
 const FENCE_COPIES = 4
 const FENCE_DATA_FACTOR = 3
 /** Lines that each have a time of day come so many times as often: a program says the same four times in a second. */
-const STAMP_FACTOR = 2
+const STAMP_FACTOR = 2.5
 /** From these shares of words and of units that stand apart, few different units are at least said; part of the evidence that then does. */
 const SAID_WORDS = 0.2
 const SAID_APART = 0.25

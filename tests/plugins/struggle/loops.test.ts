@@ -98,6 +98,7 @@ describe('noisy loops', () => {
   }
   /** Words of their own, in no order: two letters of an alphabet that is walked in long steps. */
   const words = Array.from({ length: 120 }, (_, n) => `${'kqbxtlfvyczmrdgwnhspj'[(n * 8) % 21]}${'aeiou'[n % 5]}${'lrnstm'[n % 6]}ek`)
+  const clock = (seconds: number): string => new Date(seconds * 1000).toISOString().slice(11, 19)
   const copies = (make: (n: number) => string, many = 60): string => OPENING + Array.from({ length: many }, (_, n) => make(n)).join('')
 
   it.each<[string, (n: number) => string]>([
@@ -118,7 +119,14 @@ describe('noisy loops', () => {
           words[n] ?? '',
         ),
     ],
-    ['of code in which one word is drawn at random', (n) => `import { createServer } from "./servers/${words[n]}/index.js";\n`],
+    [
+      'of code in which one word is drawn at random',
+      (n) => `  { method: "GET", url: "/${words[n]}/:id([0-9]+)", handler: handlers.get, tags: ["v1"] },\n`,
+    ],
+    [
+      'of code in which several numbers count',
+      (n) => `    expect(table[${n}].row(${n + 40}, 'left', true)).toEqual({ x: ${n}, y: 7, width: ${n + 2} })\n`,
+    ],
     ['of code that counts', (n) => `print("This is line number ${n + 1} of the output that was asked for")\n`],
   ])('%s are found', (_, make) => {
     expect(kindOf(verdictOf(watching('loops'), copies(make, 120)))).toBe('noisy-loop')
@@ -144,8 +152,25 @@ describe('noisy loops', () => {
       ),
     ],
     [
+      'sentences in the order of the alphabet',
+      copies((n) => `The constant named ${[...words].sort()[n]} is exported by this package since its second version.\n`, 100),
+    ],
+    [
+      'a log that has nothing new but the time',
+      copies((n) => `2024-03-01T${clock(n)}Z INFO the worker is well and waits for the next job, ${n} so far\n`, 200),
+    ],
+    [
+      'a log that tries again and again',
+      copies((n) => `2024-03-01 ${clock(n * 5)} WARN connection to database lost, retrying in 5 seconds (attempt ${n})\n`, 300),
+    ],
+    [
+      'a log that says the same in the same second',
+      copies((n) => `[Sun Dec 04 ${clock(Math.floor(n / 4))} 2005] [error] mod_jk child workerEnv in error state 6\n`, 40),
+    ],
+    ['numbered rows of one word', copies((n) => `{ "id": ${n}, "name": "${words[n]}", "role": "user", "active": true }\n`, 120)],
+    [
       'code that names one thing after another in the order of the alphabet',
-      copies((n) => `import { createServer } from "./servers/${[...words].sort()[n]}/index.js";\n`, 120),
+      copies((n) => `  { method: "GET", url: "/${[...words].sort()[n]}/:id([0-9]+)", handler: handlers.get, tags: ["v1"] },\n`, 120),
     ],
     ['licences that differ in one word', copies((n) => `License: ${names[n % 13]}${n}\n\n`, 200)],
     ['JSON', copies((n) => `  { "id": ${n}, "name": "${names[n % 13]}", "legs": ${n % 5}, "wild": true },\n`, 60)],
