@@ -12,8 +12,10 @@ import { MEMORY, type RecentUnits } from './recent-units.ts'
 const MASK = MEMORY - 1
 /** Copies in a row in which a place has changed are told apart up to so many. */
 const MOST_TIMES = 3
-/** Mark of a word that came for a word and is nowhere in the last units. */
-const FRESH = 4
+/** Marks of a word that came for a word: it is somewhere in the last units, or nowhere; and what each counts as a slip. */
+const SEEN = 4
+const FRESH = 8
+const SEEN_SLIP = 0.25
 /** A copy that is not plain takes back so many turns. */
 const TURNS_LOST = 2
 /** Units from which a copy is plain although a number counts as well: shorter ones are logs and numbered rows. */
@@ -34,7 +36,7 @@ export class CopyNews {
   readonly quiet: [number, number] = [0, 0]
   /**
    * Words that were said once, in place of another that the copies before and after have, less the places that go on changing,
-   * since that balance was 0 last. Next to no list has a row that differs by a word of its own and returns to what was there.
+   * since that balance was 0 last; a word that is used elsewhere is a quarter of one. Next to no list has a row that differs by a word of its own and returns to what was there.
    */
   slips = 0
   /**
@@ -52,7 +54,7 @@ export class CopyNews {
   #steps = 0
   #stepTurns = 0
   readonly #recent: RecentUnits
-  /** By unit: in how many copies in a row something new has stood at its place, and whether it is fresh. */
+  /** By unit: in how many copies in a row something new has stood at its place, and what kind of word it is. */
   readonly #changed = new Uint8Array(MEMORY)
   /** Of the copy that is being written: places that are new, the steadiest of them, numbers that count, turns, and whether it is plain. */
   #places = 0
@@ -108,12 +110,12 @@ export class CopyNews {
     const was = this.#changed[expected & MASK] ?? 0
     this.#changed[at & MASK] = 0
     if (at - before < MEMORY && recent.hashAt(before) === recent.hashAt(at)) {
-      if (isFirst && was > FRESH) this.slips++
+      if (isFirst && was > SEEN) this.slips += was > FRESH ? 1 : SEEN_SLIP
       return
     }
-    const times = Math.min(MOST_TIMES, (was % FRESH) + 1)
+    const times = Math.min(MOST_TIMES, (was % SEEN) + 1)
     const isWord = recent.kindAt(at) === WORD && recent.kindAt(expected) === WORD
-    this.#changed[at & MASK] = times + (isFirst && isWord && times === 1 && recent.run === 0 ? FRESH : 0)
+    this.#changed[at & MASK] = times + (isFirst && isWord && times === 1 ? (recent.run === 0 ? FRESH : SEEN) : 0)
     if (!isFirst || !isWord) this.#isPlain = false
     if (!isFirst) return
     this.changes++

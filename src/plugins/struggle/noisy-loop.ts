@@ -78,8 +78,8 @@ const EVIDENCE: readonly (readonly [fluency: number, evidence: Evidence])[] = [
     },
   ],
   [0.2, { slips: 8, march: 2400, quiet: [0, 28, 18], steady: [[54, 16, 12], [NEVER, 40, 40], NONE] }],
-  [0.08, { slips: 8, march: 3200, quiet: [0, 28, 20], steady: [NONE, NONE, NONE] }],
-  [0, { slips: 12, march: 3200, quiet: [0, 64, 28], steady: [NONE, NONE, NONE] }],
+  [0.08, { slips: 8, march: 3200, quiet: [0, 28, 20], steady: [[NEVER, 64, 24], NONE, NONE] }],
+  [0, { slips: 12, march: 3200, quiet: [0, 64, 28], steady: [[NEVER, NEVER, 66], NONE, NONE] }],
 ]
 /**
  * What `CopyNews.turns` must reach: so many, and so many units over the length of a copy. Of 17,000 texts one reaches 18, the others

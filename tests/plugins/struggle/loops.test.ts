@@ -120,6 +120,11 @@ describe('noisy loops', () => {
         ),
     ],
     [
+      'of addresses in which words slip for others that are near',
+      (n) =>
+        slip('[![build](https://ci.example.org/gh/tools/walker/tree/main/badge.svg?branch=main)]\n', n, ['tools', 'tree', 'main'][n % 3]),
+    ],
+    [
       'of code in which one word is drawn at random',
       (n) => `  { method: "GET", url: "/${words[n]}/:id([0-9]+)", handler: handlers.get, tags: ["v1"] },\n`,
     ],
