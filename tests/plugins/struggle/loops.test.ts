@@ -125,6 +125,11 @@ describe('noisy loops', () => {
         slip('[![build](https://ci.example.org/gh/tools/walker/tree/main/badge.svg?branch=main)]\n', n, ['tools', 'tree', 'main'][n % 3]),
     ],
     [
+      'of packed text that counts now and then',
+      (n) =>
+        `<p><a href="https://example.org/content/www/en/docs/guide/index.html#text=_mask_add&amp;expand=${n % 3 ? 17 : n}">documentation</a></p>\n<p><a href="../core/arch/fn._mask_add.html">_mask_add</a></p>\n`,
+    ],
+    [
       'of code in which one word is drawn at random',
       (n) => `  { method: "GET", url: "/${words[n]}/:id([0-9]+)", handler: handlers.get, tags: ["v1"] },\n`,
     ],
