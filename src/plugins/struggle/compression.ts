@@ -94,7 +94,9 @@ class CompressionWatch implements AnswerWatch {
 
   #look(): void {
     const suspicious = this.#different < VARIED * this.#size && this.#letters >= LETTERS * this.#size
-    const ratio = suspicious ? this.#compressed() : 0
+    const tail = suspicious ? this.#tail() : ''
+    // Each line of a log has a time of day, and a program says the same for hours.
+    const ratio = suspicious && !isLog(tail) ? ratioOf(tail) : 0
     this.#dense = ratio > this.#ratio ? this.#dense + 1 : 0
     if (this.#dense < LOOKS) return
     const lost = this.#taken - (LOOKS - 1) * EVERY
@@ -106,11 +108,20 @@ class CompressionWatch implements AnswerWatch {
     }
   }
 
-  #compressed(): number {
+  #tail(): string {
     const start = this.#taken % this.#size
-    const text = Buffer.from(Buffer.concat([bytes(this.#chars.subarray(start)), bytes(this.#chars.subarray(0, start))]).toString('utf16le'))
-    return text.length / deflateSync(text).length
+    return Buffer.concat([bytes(this.#chars.subarray(start)), bytes(this.#chars.subarray(0, start))]).toString('utf16le')
   }
+}
+
+function isLog(text: string): boolean {
+  const times = text.match(/\d:\d\d:\d\d/g)?.length ?? 0
+  return times > 1 && times >= text.split('\n').length - 1
+}
+
+function ratioOf(text: string): number {
+  const utf8 = Buffer.from(text)
+  return utf8.length / deflateSync(utf8).length
 }
 
 function bytes(part: Uint16Array): Uint8Array {

@@ -5,7 +5,7 @@
  */
 import type { LoopSettings } from './options.ts'
 import type { RecentUnits } from './recent-units.ts'
-import { apartness, classify, type TextClass, variety, wordShare } from './text-class.ts'
+import { apartness, classify, isStamped, type TextClass, variety, wordShare } from './text-class.ts'
 
 /** Where a second copy may begin, and whether it is certain. Positions are units. */
 export interface LoopFinding {
@@ -74,6 +74,8 @@ const USUAL_COPIES = 3
 /** In a code block even sentences may be data, and stack traces come 9 times. */
 const FENCE_COPIES = 4
 const FENCE_DATA_FACTOR = 3
+/** Lines that each have a time of day come so many times as often: a program says the same four times in a second. */
+const STAMP_FACTOR = 2.5
 /** From these shares of words and of units that stand apart, few different units are at least said; part of the evidence that then does. */
 const SAID_WORDS = 0.2
 const SAID_APART = 0.25
@@ -126,7 +128,8 @@ export class ExactLoop {
     const different = variety(this.#recent, count - period, count)
     const usual = COPIES[kind].find(([from]) => different >= from)?.[1] ?? USUAL_COPIES
     const isData = kind === 'data' || kind === 'packed'
-    const copies = !inFence ? usual : isData ? usual * FENCE_DATA_FACTOR : Math.max(FENCE_COPIES, usual)
+    const stamped = isStamped(this.#recent, count - period, count)
+    const copies = stamped ? usual * STAMP_FACTOR : !inFence ? usual : isData ? usual * FENCE_DATA_FACTOR : Math.max(FENCE_COPIES, usual)
     const units = isData || kind === 'code' || inFence ? minCodeUnits : minUnits
     return Math.max(units, (period * copies * minCopies) / USUAL_COPIES)
   }

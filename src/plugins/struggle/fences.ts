@@ -3,19 +3,10 @@
  *
  * @module
  */
-import { BLANKS, Lexer, NEWLINE, type UnitKind } from './lexer.ts'
+import { BLANKS, hashOf, NEWLINE, type UnitKind } from './lexer.ts'
 
 /** Hashes of the marks that open and close a block, longest first choice of the lexer. */
 const MARKS: ReadonlySet<number> = new Set(['```', '````', '~~~', '~~~~'].map(hashOf))
-
-function hashOf(text: string): number {
-  let found = 0
-  // A line break makes the lexer give the mark away.
-  new Lexer((hash, kind) => {
-    if (kind !== NEWLINE) found = hash
-  }).push(`${text}\n`)
-  return found
-}
 
 /** Follows the units of a text. */
 export class Fences {

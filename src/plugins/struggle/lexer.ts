@@ -21,7 +21,7 @@ export type UnitKind = 1 | 2 | 3 | 4 | 5 | 6
 
 /**
  * Takes a finished unit: a hash of its text, where it lies, in UTF-16 units from the start of the lexer's text,
- * and the value of a number, 0 for what is none.
+ * and the value of a number; that of a word puts it in the order of the alphabet by its first letters, and all else has 0.
  */
 export type UnitSink = (hash: number, kind: UnitKind, start: number, end: number, value: number) => void
 
@@ -29,6 +29,9 @@ export type UnitSink = (hash: number, kind: UnitKind, start: number, end: number
 const LONGEST: readonly number[] = [0, 16, 16, 8, 1, 16, 2]
 /** Not a kind: the first half of a pair, a single blank. */
 const HIGH = 7
+/** What each of the first letters counts in the value of a word, and what makes them lower case. */
+const LETTER_WEIGHTS: readonly number[] = [5, 4, 3, 2, 1, 0].map((power) => 256 ** power)
+const LOWER = 0x20
 /** FNV-1a. */
 const BASIS = 0x811c9dc5
 const PRIME = 0x01000193
@@ -125,6 +128,7 @@ export class Lexer {
       this.#value = 0
     }
     if (kind === NUMBER) this.#value = this.#value * 10 + (code & 15)
+    else if (kind === WORD) this.#value += ((code | LOWER) & 255) * (LETTER_WEIGHTS[at - this.#start] ?? 0)
     this.#hash = Math.imul(this.#hash ^ code, PRIME)
     if (width === 2) this.#hash = Math.imul(this.#hash ^ (code >> 16), PRIME)
   }
@@ -135,6 +139,16 @@ export class Lexer {
     if (kind === 0) return
     // One blank between words says nothing.
     if (kind === BLANKS && end - this.#start === 1) return
-    this.#sink(this.#hash, kind as UnitKind, this.#start, end, kind === NUMBER ? this.#value : 0)
+    this.#sink(this.#hash, kind as UnitKind, this.#start, end, this.#value)
   }
+}
+
+/** Hash of a text that is one unit. */
+export function hashOf(text: string): number {
+  let found = 0
+  // A line break makes the lexer give the unit away.
+  new Lexer((hash, kind) => {
+    if (kind !== NEWLINE) found = hash
+  }).push(`${text}\n`)
+  return found
 }

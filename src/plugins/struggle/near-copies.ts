@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { CopyNews } from './copy-news.ts'
 import { NUMBER } from './lexer.ts'
 import { MEMORY, type RecentUnits } from './recent-units.ts'
 
@@ -23,6 +24,13 @@ const LIKE_SHARE = 0.5
 const NUMBER_WEIGHT = 0.5
 /** Shortest copy, in units. */
 const SHORTEST = 3
+/** Units after which the length of a copy is looked at again, and the run, in units, that makes a longer one a candidate. */
+const REVIEW_UNITS = 256
+const REVIEW_RUN = 12
+/** A shorter length holds where it differs in no more than so many times the units and one; a longer one where it does in so much less. */
+const AS_GOOD = 1.25
+const BETTER_SHARE = 0.4
+const BETTER_UNITS = 8
 const MASK = MEMORY - 1
 
 /** Tracks one repetition; positions are units. */
@@ -33,34 +41,24 @@ export class NearCopies {
   period = 0
   /** The first unit of the copy that is being written. */
   copyStart = 0
-  /** Places of all copies at which something new stands: neither what the copy before has there nor the one before that. */
-  changes = 0
-  /**
-   * How far copies without news outnumber those with news, since that balance was 0 last. A copy has news where something new
-   * stands at a place that changed in the copy before as well, or where two numbers go on counting; for the second figure, only
-   * where something new stands at a place that changed in the two copies before.
-   * Rows of a table and lines of a log have a place that always changes. Where a model slips now here, now there, it has none.
-   */
-  readonly quiet: [number, number] = [0, 0]
+  readonly news: CopyNews
   readonly #recent: RecentUnits
   readonly #maxPeriod: number
-  /** By unit: the one it was held against, and in how many copies in a row something new has stood at its place, up to 3. */
+  /** By unit: the one it was held against. */
   readonly #sources = new Int32Array(MEMORY)
-  readonly #changed = new Uint8Array(MEMORY)
   /** The unit of the copy before that the next unit should equal. */
   #expected = -1
   #copyAlike = 0
-  /** The steadiest change of the copy, as in `#changed`. */
-  #copyNews = 0
-  /** Numbers of the copy that go on counting. */
-  #copyCounters = 0
   /** Units in a row that differ. */
   #differing = 0
   #alike = 0
   #units = 0
+  /** The unit at which the length of a copy was looked at last. */
+  #reviewed = 0
 
   constructor(recent: RecentUnits, maxPeriod: number) {
     this.#recent = recent
+    this.news = new CopyNews(recent)
     this.#maxPeriod = maxPeriod
   }
 
@@ -79,15 +77,15 @@ export class NearCopies {
     const recent = this.#recent
     const at = recent.count - 1
     if (this.copies === 0) {
-      if (recent.run >= SEED_RUN && recent.period <= this.#maxPeriod) this.#seed(at)
+      if (recent.run >= SEED_RUN && recent.period <= this.#maxPeriod) this.#seed(at, recent.shortestPeriod(SEED_RUN))
       return
     }
     this.#units++
     const expected = this.#expected++
     this.#sources[at & MASK] = expected
-    this.#changed[at & MASK] = 0
     if (recent.hashAt(expected) === recent.hashAt(at)) {
       this.#count(1)
+      this.news.same(at)
       this.#differing = 0
     } else {
       this.#differ(at, expected)
@@ -100,18 +98,8 @@ export class NearCopies {
   #differ(at: number, expected: number): void {
     const weight = this.#numberWeight(at, expected)
     this.#count(weight)
-    if (weight === 1) this.#copyCounters++
-    const before = this.#sources[expected & MASK] ?? 0
-    const returns = at - before < MEMORY && this.#recent.hashAt(before) === this.#recent.hashAt(at)
-    if (weight < 1 && !returns) {
-      const times = Math.min(3, (this.#changed[expected & MASK] ?? 0) + 1)
-      this.#changed[at & MASK] = times
-      // Several new words in a row are one change.
-      if (this.#differing === 0) {
-        this.changes++
-        this.#copyNews = Math.max(this.#copyNews, times)
-      }
-    }
+    if (weight === 1) this.news.count(at)
+    else this.news.differ(at, expected, this.#sources[expected & MASK] ?? 0, this.#differing === 0)
     this.#differing++
   }
 
@@ -129,8 +117,7 @@ export class NearCopies {
     this.#copyAlike += alike
   }
 
-  #seed(at: number): void {
-    const period = this.#recent.shortestPeriod(SEED_RUN)
+  #seed(at: number, period: number): void {
     const run = this.#recent.runOf(period)
     this.period = period
     // The first copy ended where the run began.
@@ -138,8 +125,9 @@ export class NearCopies {
     this.#expected = at + 1 - period
     this.copies = 1
     this.#alike = this.#units = this.#copyAlike = run
-    this.#differing = this.#copyNews = this.#copyCounters = this.changes = 0
-    this.quiet.fill(0)
+    this.#differing = 0
+    this.news.begin()
+    this.#reviewed = at
     for (let unit = this.copyStart - period; unit <= at; unit++) this.#match(unit, period)
     if (this.#expected >= this.copyStart) this.#endCopy(at)
   }
@@ -150,6 +138,7 @@ export class NearCopies {
     const lag = this.#recent.periodNear(at - this.#expected + 1, drift, RESUME_RUN)
     if (lag === 0 || at + 1 - lag === this.#expected) return
     this.#expected = at + 1 - lag
+    this.news.shift()
     const run = this.#recent.runOf(lag)
     for (let unit = at - run + 1; unit <= at; unit++) this.#match(unit, lag)
     // The units of the run before this one were counted as differences.
@@ -159,7 +148,7 @@ export class NearCopies {
 
   #match(unit: number, lag: number): void {
     this.#sources[unit & MASK] = unit - lag
-    this.#changed[unit & MASK] = 0
+    this.news.same(unit)
   }
 
   /** The expected place has reached the copy that is being written: the next one begins. */
@@ -170,11 +159,38 @@ export class NearCopies {
       return
     }
     this.copies++
+    this.news.endCopy(size, size === this.period)
     this.period = size
     this.copyStart = at + 1
-    const [once, twice] = this.quiet
-    this.quiet[0] = Math.max(0, once + (this.#copyNews > 1 || this.#copyCounters > 1 ? -1 : 1))
-    this.quiet[1] = Math.max(0, twice + (this.#copyNews > 2 ? -1 : 1))
-    this.#copyAlike = this.#copyNews = this.#copyCounters = 0
+    this.#copyAlike = 0
+    if (at - this.#reviewed >= REVIEW_UNITS) this.#review(at)
+  }
+
+  /** A track may have begun with several copies taken for one, or with a part that a copy has more than once. */
+  #review(at: number): void {
+    this.#reviewed = at
+    const recent = this.#recent
+    const { period } = this
+    const most = this.#differingUnits(at, period) * AS_GOOD + 1
+    for (let shorter = SHORTEST; shorter <= period / 2; shorter++) {
+      if (recent.differing(shorter, period, most) <= most) {
+        this.#seed(at, shorter)
+        return
+      }
+    }
+    const longer = recent.period
+    if (longer <= period || recent.run < REVIEW_RUN) return
+    const now = this.#differingUnits(at, longer)
+    const least = Math.min(now * BETTER_SHARE, now - BETTER_UNITS)
+    if (least >= 0 && recent.differing(longer, longer, least) <= least) this.#seed(at, longer)
+  }
+
+  /** Those of the last units that differ from what they were held against. */
+  #differingUnits(at: number, many: number): number {
+    let differing = 0
+    for (let unit = at - many + 1; unit <= at; unit++) {
+      if (this.#recent.hashAt(unit) !== this.#recent.hashAt(this.#sources[unit & MASK] ?? 0)) differing++
+    }
+    return differing
   }
 }

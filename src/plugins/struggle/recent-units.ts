@@ -107,6 +107,15 @@ export class RecentUnits {
     return this.#stamps[period] === this.count - 1 ? (this.#runs[period] ?? 0) : 0
   }
 
+  /** Units among the last `many` that differ from the one `period` before; counting stops beyond `most`. */
+  differing(period: number, many: number, most: number): number {
+    let differing = 0
+    for (let at = this.count - 1; at >= this.count - many && differing <= most; at--) {
+      if (this.hashAt(at) !== this.hashAt(at - period)) differing++
+    }
+    return differing
+  }
+
   /** Hash of the unit at a position that is still remembered. */
   hashAt(position: number): number {
     return this.#hashes[position & MASK] ?? 0
@@ -116,7 +125,7 @@ export class RecentUnits {
     return (this.#kinds[position & MASK] ?? 0) as UnitKind
   }
 
-  /** Its value, where it is a number. */
+  /** Its value: that of a number, or the place of a word in the alphabet. */
   valueAt(position: number): number {
     return this.#values[position & MASK] ?? 0
   }

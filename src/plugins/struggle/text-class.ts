@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { IDEOGRAPH, NEWLINE, WORD } from './lexer.ts'
+import { hashOf, IDEOGRAPH, NEWLINE, NUMBER, WORD } from './lexer.ts'
 import type { RecentUnits } from './recent-units.ts'
 
 /**
@@ -76,4 +76,20 @@ export function countLines(recent: RecentUnits, from: number, to: number): numbe
   let lines = 0
   for (let at = from; at < to; at++) if (recent.kindAt(at) === NEWLINE) lines++
   return lines
+}
+
+const COLON = hashOf(':')
+
+/** Whether there are lines and each has a time of day, as those of logs. */
+export function isStamped(recent: RecentUnits, from: number, to: number): boolean {
+  let times = 0
+  for (let at = from; at < to - 4; at++) if (isTime(recent, at)) times++
+  return times > 0 && times >= countLines(recent, from, to)
+}
+
+/** `12:34:56` */
+function isTime(recent: RecentUnits, at: number): boolean {
+  const isColon = (other: number): boolean => recent.hashAt(other) === COLON
+  const isNumber = (other: number): boolean => recent.kindAt(other) === NUMBER
+  return isNumber(at) && isColon(at + 1) && isNumber(at + 2) && isColon(at + 3) && isNumber(at + 4)
 }

@@ -28,6 +28,14 @@ describe('compression', () => {
   })
 })
 
+describe('compression of a log', () => {
+  it('is no matter: each line has its time of day', () => {
+    const line = (n: number): string =>
+      `[Sun Dec 04 04:${String(Math.floor(n / 60) % 60).padStart(2, '0')}:${String(n % 60).padStart(2, '0')} 2005] [error] mod_jk child workerEnv in error state 6\n`
+    expect(verdictOf(watching('compression'), Array.from({ length: 300 }, (_, n) => line(n)).join(''))).toEqual(clear)
+  })
+})
+
 describe('garbled text', () => {
   it.each([
     ['replacement characters', '\ufffd'.repeat(8)],

@@ -92,10 +92,13 @@ describe('exact loops', () => {
 describe('noisy loops', () => {
   const names = ['cat', 'dog', 'horse', 'raven', 'badger', 'otter', 'fox', 'crane', 'whale', 'goat', 'mole', 'hare', 'wren']
   /** Another word in another place of each copy. */
-  const slip = (line: string, n: number): string => {
+  const slip = (line: string, n: number, other = `${names[n % 13]}`): string => {
     let word = 0
-    return line.replace(/[a-z]{3,}/g, (found) => (word++ === (n * 5) % 8 ? `${names[n % 13]}` : found))
+    return line.replace(/[a-z]{3,}/g, (found) => (word++ === (n * 5) % 8 ? other : found))
   }
+  /** Words of their own, in no order: two letters of an alphabet that is walked in long steps. */
+  const words = Array.from({ length: 120 }, (_, n) => `${'kqbxtlfvyczmrdgwnhspj'[(n * 8) % 21]}${'aeiou'[n % 5]}${'lrnstm'[n % 6]}ek`)
+  const clock = (seconds: number): string => new Date(seconds * 1000).toISOString().slice(11, 19)
   const copies = (make: (n: number) => string, many = 60): string => OPENING + Array.from({ length: many }, (_, n) => make(n)).join('')
 
   it.each<[string, (n: number) => string]>([
@@ -107,6 +110,33 @@ describe('noisy loops', () => {
     ],
     ['of numbered lines', (n) => `${n + 1}. We should always check the result again before we go on.\n`],
     ['of code in which now one word slips, now another', (n) => slip('const total = sum(prices.map((one) => one.value * rate))\n', n)],
+    [
+      'of addresses in which now one word slips, now another',
+      (n) =>
+        slip(
+          '[![build](https://ci.example.org/gh/tools/walker/tree/main/badge.svg?branch=main)](https://ci.example.org/gh/tools/walker)\n',
+          n,
+          words[n] ?? '',
+        ),
+    ],
+    [
+      'of addresses in which words slip for others that are near',
+      (n) =>
+        slip('[![build](https://ci.example.org/gh/tools/walker/tree/main/badge.svg?branch=main)]\n', n, ['tools', 'tree', 'main'][n % 3]),
+    ],
+    [
+      'of packed text that counts now and then',
+      (n) =>
+        `<p><a href="https://example.org/content/www/en/docs/guide/index.html#text=_mask_add&amp;expand=${n % 3 ? 17 : n}">documentation</a></p>\n<p><a href="../core/arch/fn._mask_add.html">_mask_add</a></p>\n`,
+    ],
+    [
+      'of code in which one word is drawn at random',
+      (n) => `  { method: "GET", url: "/${words[n]}/:id([0-9]+)", handler: handlers.get, tags: ["v1"] },\n`,
+    ],
+    [
+      'of code in which several numbers count',
+      (n) => `    expect(table[${n}].row(${n + 40}, 'left', true)).toEqual({ x: ${n}, y: 7, width: ${n + 2} })\n`,
+    ],
     ['of code that counts', (n) => `print("This is line number ${n + 1} of the output that was asked for")\n`],
   ])('%s are found', (_, make) => {
     expect(kindOf(verdictOf(watching('loops'), copies(make, 120)))).toBe('noisy-loop')
@@ -130,6 +160,27 @@ describe('noisy loops', () => {
           `2024-03-01T10:${String(n % 60).padStart(2, '0')}:${String((n * 17) % 60).padStart(2, '0')}Z INFO request ${n * 13} from 10.0.0.${n % 255} took ${(n * 7) % 90} ms\n`,
         200,
       ),
+    ],
+    [
+      'sentences in the order of the alphabet',
+      copies((n) => `The constant named ${[...words].sort()[n]} is exported by this package since its second version.\n`, 100),
+    ],
+    [
+      'a log that has nothing new but the time',
+      copies((n) => `2024-03-01T${clock(n)}Z INFO the worker is well and waits for the next job, ${n} so far\n`, 200),
+    ],
+    [
+      'a log that tries again and again',
+      copies((n) => `2024-03-01 ${clock(n * 5)} WARN connection to database lost, retrying in 5 seconds (attempt ${n})\n`, 300),
+    ],
+    [
+      'a log that says the same in the same second',
+      copies((n) => `[Sun Dec 04 ${clock(Math.floor(n / 4))} 2005] [error] mod_jk child workerEnv in error state 6\n`, 40),
+    ],
+    ['numbered rows of one word', copies((n) => `{ "id": ${n}, "name": "${words[n]}", "role": "user", "active": true }\n`, 120)],
+    [
+      'code that names one thing after another in the order of the alphabet',
+      copies((n) => `  { method: "GET", url: "/${[...words].sort()[n]}/:id([0-9]+)", handler: handlers.get, tags: ["v1"] },\n`, 120),
     ],
     ['licences that differ in one word', copies((n) => `License: ${names[n % 13]}${n}\n\n`, 200)],
     ['JSON', copies((n) => `  { "id": ${n}, "name": "${names[n % 13]}", "legs": ${n % 5}, "wild": true },\n`, 60)],
