@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util'
 import { type Analysis, analyse } from '../src/plugins/compression/analysis.ts'
 import { selectTurns } from '../src/plugins/compression/select.ts'
 import { generateConversation } from './context/generate.ts'
+import { manyScripts, mixedLines } from './context/lines.ts'
 import { PEERS } from './context/peers.ts'
 import {
   type Budget,
@@ -35,6 +36,7 @@ import { type Report, report } from './harness.ts'
 const TOOL = path.resolve('../shared/tools/retention.mjs')
 const SHARES = parseBudgets('10%,20%,40%')
 const TOKENS = parseBudgets('1000,2000,4000')
+const TEXTS = { 'talk, code, Chinese, links': mixedLines, 'many scripts, emoji, base64, tables': manyScripts }
 const WINDOWS = [2048, 4096, 8192, 32_768]
 
 interface Loaders {
@@ -133,9 +135,11 @@ async function speedReport(): Promise<Report> {
 async function windowsReport(switches: number): Promise<Report> {
   const { tokenizers, close } = await tokenizersAtHand()
   const rows = []
-  for (const counted of [true, false]) {
-    const { prompts, overUsable, overWindow, condensed, fill } = await switchWindows(tokenizers, switches, 2000, counted)
+  const ways = Object.entries(TEXTS).flatMap(([text, lines]) => [true, false].map((counted) => ({ text, lines, counted })))
+  for (const { text, lines, counted } of ways) {
+    const { prompts, overUsable, overWindow, condensed, fill } = await switchWindows(tokenizers, switches, 2000, counted, lines)
     rows.push({
+      text,
       engine: counted ? 'counts when asked' : 'reports afterwards',
       prompts,
       overUsable,
@@ -148,6 +152,7 @@ async function windowsReport(switches: number): Promise<Report> {
   return {
     title: 'Random switches between windows of 1,024 to 131,072 tokens',
     columns: [
+      { key: 'text', heading: 'text' },
       { key: 'engine', heading: 'engine' },
       { key: 'prompts', heading: 'prompts', digits: 0 },
       { key: 'overWindow', heading: 'over the window', digits: 0 },

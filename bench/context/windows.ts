@@ -10,8 +10,9 @@ import type { PromptMessage } from '../../src/chat/backend.ts'
 import { promptText } from '../../src/plugins/compression/tokens.ts'
 import { createStore } from '../../src/plugins/store/store.ts'
 import { DEFAULTS, openAssembler } from './assembler.ts'
-import { fill, type Line } from './fill.ts'
-import { generateConversation, seeded } from './generate.ts'
+import { fill } from './fill.ts'
+import { seeded } from './generate.ts'
+import { type MakeLines, mixedLines } from './lines.ts'
 
 /** Tokens of a text, by a real tokenizer. */
 export type Tokenize = (text: string) => number
@@ -33,45 +34,21 @@ const SMALLEST = 1024
 const LARGEST = 131_072
 const SESSION = 'switches'
 
-const CODE = [
-  'const total = items.reduce((sum, { price, count }) => sum + price * count, 0)',
-  "SELECT id, name FROM users WHERE created_at > now() - interval '7 days' ORDER BY name;",
-  'for (let i = 0; i < 0x1f; i++) { buffer[i] ^= key[i % key.length] }',
-  '{"error":{"code":"E_4711","message":"upstream closed"},"retry":true,"after":1250}',
-]
-const CHINESE = '今天天气很好我们去公园散步然后在湖边的餐厅吃饭他说评分是四点七分电话是零一零门票五十元开放时间早上九点到下午五点'
-
-/** Talk, code, Chinese, numbers and links, some of it long. */
-function* mixedLines(count: number, seed: number): Generator<Line> {
-  const next = seeded(seed)
-  const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)] as T
-  const { turns } = generateConversation(seed, 4)
-  for (let at = 0; at < count; at++) {
-    const kind = next()
-    const length = 1 + Math.floor(next() ** 3 * 24)
-    const piece = (): string => {
-      if (kind < 0.55) return pick(turns).text
-      if (kind < 0.7) return pick(CODE)
-      if (kind < 0.85) return `${CHINESE.slice(Math.floor(next() * 30), 30 + Math.floor(next() * 26))}。`
-      return `https://example.org/${Math.floor(next() * 1e9).toString(36)}?q=${Math.floor(next() * 1e6)} ${Math.floor(next() * 1e12)}`
-    }
-    yield { role: at % 2 === 0 ? 'user' : 'assistant', text: Array.from({ length }, piece).join(kind < 0.7 ? '\n' : ' ') }
-  }
-}
-
 /**
  * @param tokenizers by name
  * @param counted whether the engine counts whole prompts when asked; otherwise it only reports afterwards
+ * @param lines of the session
  */
 export async function switchWindows(
   tokenizers: Readonly<Record<string, Tokenize>>,
   switches: number,
   messages: number,
   counted: boolean,
+  lines: MakeLines = mixedLines,
 ): Promise<Switches> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mai-windows-'))
   const file = path.join(folder, 'mai.db')
-  await fill(file, SESSION, mixedLines(messages, 1))
+  await fill(file, SESSION, lines(messages, 1))
   const store = createStore({ file, ownFolder: false })
   try {
     const { tokens, assemble } = openAssembler(store)

@@ -10,6 +10,7 @@ import { type Instruction, standingInstructions } from '../../chat/instructions.
 import type { Message } from '../../chat/message.ts'
 import type { RecallStore } from '../../chat/recall.ts'
 import type { MaiError } from '../../core/errors.ts'
+import { plain, sumOf } from './amount.ts'
 import { EXCERPT_MESSAGES, type Excerpts } from './excerpts.ts'
 import { type Frame, frameOf } from './frame.ts'
 import { type KeptTails, type KnownLengths, readTail, type Tail } from './history.ts'
@@ -17,7 +18,7 @@ import { type Conversed, HEADERS_TOKENS, layered, split } from './layers.ts'
 import { candidatesFor } from './recall.ts'
 import type { Remembered } from './remembered.ts'
 import { selectTurns } from './select.ts'
-import { plain, type RawSize, sumOf, type TokenEstimator } from './tokens.ts'
+import type { RawSize, TokenEstimator } from './tokens.ts'
 import { capped, unitsOf } from './units.ts'
 
 /** Shares of the usable window. */
@@ -58,13 +59,12 @@ const EXACT_ABOVE = 0.75
 const HOPELESS = 12
 /** The conversation's own share of a prompt, however long the message is, while there is room. */
 const LEAST_HISTORY = 0.2
-/** How much is taken off the budget when the estimate is over the window; and when to give up, after so many counts. */
-const SHRINK = 0.8
+/** When to give up. */
 const LEAST_SHARE = 0.05
-const MOST_COUNTS = 12
-/** What to aim at once the engine counts: almost all of the window at most; so much of the aim is enough. */
+const MOST_TRIES = 12
+/** What to aim at: almost all of the window at most; so much of the aim is enough. */
 const GOAL = 0.97
-const ENOUGH = 0.92
+const ENOUGH = 0.95
 const MOST_GROWTH = 1.4
 const ALMOST = 0.95
 /** Messages by which a model's tokenizer is first known. */
@@ -167,26 +167,23 @@ class Work {
     const lines = frame.ledger === '' ? excerpts.of(sessionId, tail, room / tokens.bound(model, plain(1))) : ''
     const quoting = tokens.bound(model, sumOf([plain(HEADERS_TOKENS), tokens.amount(lines)]))
     const total = found.total ?? tail.messages.length + tail.older.length + 1
-    const attempt = (share: number): SizedPrompt => {
+    const attempt = (share: number): { readonly sized: SizedPrompt; readonly all: boolean } => {
       const kept = selectTurns(found.analysis, target * share - quoting, found.question, found.scores)
-      return this.#finish(frame, { ...split(found, kept, (each) => remembered.amount(each)), excerpts: lines }, total)
+      const sized = this.#finish(frame, { ...split(found, kept, remembered), excerpts: lines }, total)
+      return { sized, all: kept.length === found.units.length }
     }
     let best: SizedPrompt | undefined
     let share = 1
-    for (let counts = 0; counts < MOST_COUNTS && share > LEAST_SHARE; counts++) {
-      const sized = attempt(share)
-      const exact = sized.atMost > this.#usable * EXACT_ABOVE || best ? await this.#count(sized) : undefined
-      if (exact === undefined) {
-        if (sized.atMost <= this.#usable) return best ?? sized
-        share *= SHRINK
-        continue
-      }
-      const fits = exact <= this.#usable
-      if (fits) best = { ...sized, prompt: { ...sized.prompt, tokens: exact, exact: true } }
-      // Once counted, what is too long or much too short for its aim is measured out anew.
+    for (let tries = 0; tries < MOST_TRIES && share > LEAST_SHARE; tries++) {
+      const { sized, all } = attempt(share)
+      const exact = sized.atMost > this.#usable * EXACT_ABOVE || best?.prompt.exact ? await this.#count(sized) : undefined
+      const size = exact ?? sized.atMost
+      const fits = size <= this.#usable
+      if (fits) best = exact === undefined ? sized : { ...sized, prompt: { ...sized.prompt, tokens: exact, exact: true } }
+      // Parts together cost more than the whole: what is too long or much too short for its aim is measured out anew.
       const aim = Math.min(this.#usable * GOAL, Math.max(this.#usable * condenseTo, fixed + target))
-      if (fits && (exact > aim * ENOUGH || counts > 0)) break
-      const wanted = share * (aim / exact)
+      if (fits && (all || size > aim * ENOUGH || tries > 0)) break
+      const wanted = share * (aim / size)
       share = fits ? Math.min(wanted, share * MOST_GROWTH) : Math.min(wanted, share * ALMOST)
     }
     if (best) return best
@@ -198,8 +195,8 @@ class Work {
 
   /** Tokens of what may not be dropped: by the engine's count, where the estimate alone would refuse it. */
   async #atLeast(needed: SizedPrompt): Promise<number> {
-    const { tokens } = needed.prompt
-    if (tokens <= this.#usable || tokens > this.#usable * HOPELESS) return tokens
+    const tokens = Math.ceil(this.#assembly.tokens.needed(this.#request.model, needed.size))
+    if (tokens <= this.#usable || needed.prompt.tokens > this.#usable * HOPELESS) return tokens
     return (await this.#count(needed)) ?? tokens
   }
 

@@ -5,8 +5,7 @@
  */
 import type { HistoryReader } from '../../chat/context.ts'
 import type { Message } from '../../chat/message.ts'
-import { type Amount, total } from './token-fit.ts'
-import { plain } from './tokens.ts'
+import { type Amount, plain, total } from './amount.ts'
 
 /** Messages read at once. */
 const PAGE = 64

@@ -9,6 +9,7 @@ import '../../chat/events.ts'
 import type { AssembledPrompt, ContextAssembler } from '../../chat/context.ts'
 import { toErrorFact } from '../../core/errors.ts'
 import { definePlugin, type PluginContext, type PluginFactory } from '../../core/plugin.ts'
+import { KINDS } from './amount.ts'
 import { type Assembly, assemble, type CompressionOptions, prepare } from './assemble.ts'
 import { Excerpts } from './excerpts.ts'
 import { KeptTails, KnownLengths } from './history.ts'
@@ -35,9 +36,10 @@ const options: z.ZodType<CompressionOptions, CompressionInput> = z.strictObject(
   extractShare: z.number().min(0).max(0.5).default(0.15),
 })
 
-/** Names of the learned figures, in the order of {@link Fitted}: this model's tokens for each of o200k's by script, and of a message's template. */
-const FIGURES = ['tokensPerAscii', 'tokensPerWestern', 'tokensPerEastern', 'tokensPerRare', 'tokensPerMessage']
+/** Names of the learned figures, in the order of {@link Fitted}: this model's tokens by kind, and of a message's template. */
+const FIGURES = [...KINDS.map(({ name }) => `tokensPer${name}`), 'tokensPerMessage']
 const SPREADS = FIGURES.map((name) => `${name}Spread`)
+const SCATTER = 'tokensScatter'
 
 /** What is prepared begins so long after a prompt was made, in ms: not while the engine is being asked. */
 const PREPARE_AFTER_MS = 500
@@ -112,14 +114,17 @@ function fitMemory(ctx: PluginContext): FitMemory {
         const read = (names: readonly string[]): number[] =>
           names.flatMap((name) => figures[name] ?? []).filter((figure) => Number.isFinite(figure) && figure >= 0)
         const [weights, spreads] = [read(FIGURES), read(SPREADS)]
-        return weights.length + spreads.length < FIGURES.length + SPREADS.length ? undefined : { weights, spreads }
+        const [scatter] = read([SCATTER])
+        if (scatter === undefined || weights.length + spreads.length < FIGURES.length + SPREADS.length) return undefined
+        return { weights, spreads, scatter }
       } catch (error) {
         failed(error)
         return undefined
       }
     },
-    write(model, { weights, spreads }) {
-      const figures = Object.fromEntries([...FIGURES, ...SPREADS].map((name, at) => [name, [...weights, ...spreads][at] ?? 0]))
+    write(model, { weights, spreads, scatter }) {
+      const values = [...weights, ...spreads, scatter]
+      const figures = Object.fromEntries([...FIGURES, ...SPREADS, SCATTER].map((name, at) => [name, values[at] ?? 0]))
       ctx.tryUse('store')?.learn(model, figures).catch(failed)
     },
   }

@@ -5,24 +5,23 @@
  */
 import type { PromptMessage } from '../../chat/backend.ts'
 import type { Message } from '../../chat/message.ts'
+import { type Amount, sumOf } from './amount.ts'
 import { closestTo } from './closest.ts'
 import { type Frame, joined } from './frame.ts'
 import type { Candidates } from './recall.ts'
-import type { Amount } from './token-fit.ts'
-import { promptText, sumOf } from './tokens.ts'
+import { promptText } from './tokens.ts'
 import { alternating, toPrompt, type Unit } from './units.ts'
 
 const RECALL_HEADER = 'From earlier in this conversation, word for word:'
 const SPEAKERS: Readonly<Record<Message['role'], string>> = { user: 'User', assistant: 'Assistant', tool: 'Tool', system: 'System' }
-/** o200k tokens of a line's speaker, its break and a gap before it, of a date, and of the headers; not less than they are. */
-const LINE_TOKENS = 6
+const GAP = '…'
+/** o200k tokens of a date and of the headers, not less than they are: to choose what to quote by. */
 export const DATE_TOKENS = 16
 export const HEADERS_TOKENS = 24
 
 /** What is quoted from earlier. */
 export interface Quoted {
   readonly text: string
-  /** At most. */
   readonly amount: Amount
   readonly messages: number
 }
@@ -32,6 +31,13 @@ export interface Chosen {
   /** The newest, without a gap up to the message. */
   readonly recent: readonly Unit[]
   readonly quoted: Quoted | undefined
+}
+
+/** Sizes that are remembered. */
+export interface Sizes {
+  amount(message: Message): Amount
+  /** Of a text that comes again and again. */
+  ofText(text: string): Amount
 }
 
 /** The same with excerpts of what lies between; empty where there are none. */
@@ -44,7 +50,7 @@ export interface Conversed extends Chosen {
  * one: in their order, but the exchange that is closest to it by itself at the end. A header stands right before that one
  * and no further word ("Now:") after it: in a trial SmolLM2 135M answered 33 of 33 questions so, 32 with that word.
  */
-export function split(candidates: Candidates, kept: readonly number[], amountOf: (message: Message) => Amount): Chosen {
+export function split(candidates: Candidates, kept: readonly number[], sizes: Sizes): Chosen {
   const { units, analysis, scores } = candidates
   let first = kept.length
   while (first > 0 && kept[first - 1] === units.length - (kept.length - first) - 1) first--
@@ -55,13 +61,13 @@ export function split(candidates: Candidates, kept: readonly number[], amountOf:
 
   const old = kept.slice(0, first)
   const closest = closestTo(analysis, scores, old)
-  const block = (indices: readonly number[]): Block => blockOf(candidates, indices, amountOf)
+  const block = (indices: readonly number[]): Block => blockOf(candidates, indices, sizes)
   const blocks = [block(old.filter((index) => !closest.includes(index))), block(closest)].filter(({ lines }) => lines.length > 0)
   return {
     recent,
     quoted: {
       text: blocks.map(({ lines }) => [RECALL_HEADER, ...lines].join('\n')).join('\n\n'),
-      amount: sumOf([plain(HEADERS_TOKENS), ...blocks.flatMap(({ amounts }) => amounts)]),
+      amount: sumOf(blocks.flatMap(({ amounts }) => amounts)),
       messages: blocks.reduce((sum, { messages }) => sum + messages, 0),
     },
   }
@@ -74,24 +80,27 @@ interface Block {
   readonly messages: number
 }
 
-function blockOf({ units, dates, analysis }: Candidates, indices: readonly number[], amountOf: (message: Message) => Amount): Block {
+function blockOf({ units, dates, analysis }: Candidates, indices: readonly number[], sizes: Sizes): Block {
   const lines: string[] = []
   let [day, last]: [string | undefined, number] = [undefined, -1]
-  const amounts: Amount[] = []
+  const amounts: Amount[] = indices.length === 0 ? [] : [sizes.ofText(`${RECALL_HEADER}\n`)]
   let messages = 0
   for (const index of indices) {
-    if (dates[index] !== day) {
-      lines.push(dates[index] ?? '')
-      amounts.push(plain(DATE_TOKENS))
-    } else if (index !== last + 1 || analysis.turns[index]?.from === index) lines.push('…')
-    ;[day, last] = [dates[index], index]
+    const date = dates[index] ?? ''
+    const gap = date !== day ? date : index !== last + 1 || analysis.turns[index]?.from === index ? GAP : ''
+    if (gap !== '') {
+      lines.push(gap)
+      amounts.push(sizes.ofText(`${gap}\n`))
+    }
+    ;[day, last] = [date, index]
     for (const message of units[index]?.messages ?? []) {
-      lines.push(`${SPEAKERS[message.role]}: ${promptText(toPrompt(message)).trim()}`)
-      amounts.push(amountOf(message), plain(LINE_TOKENS))
+      const speaker = SPEAKERS[message.role]
+      lines.push(`${speaker}: ${promptText(toPrompt(message)).trim()}`)
+      amounts.push(sizes.ofText(`${speaker}:\n`), sizes.amount(message))
       messages++
     }
   }
-  return { lines: lines.filter((line) => line !== ''), amounts, messages }
+  return { lines, amounts, messages }
 }
 
 /**
@@ -107,10 +116,6 @@ export function layered(frame: Frame, { recent, quoted, excerpts }: Conversed, m
   const notes = joined([frame.ledger, excerpts])
   const old = notes === '' ? [] : [userText(notes)]
   return [...system, ...alternating([...old, ...past, ...preface, toPrompt(message)])]
-}
-
-function plain(tokens: number): Amount {
-  return [tokens, 0, 0, 0]
 }
 
 function userText(text: string): PromptMessage {

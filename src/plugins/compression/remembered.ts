@@ -4,13 +4,14 @@
  * @module
  */
 import type { Message } from '../../chat/message.ts'
+import type { Amount } from './amount.ts'
 import { countTerms, type TextTerms } from './analysis.ts'
-import type { Amount } from './token-fit.ts'
 import { promptText, type TokenEstimator } from './tokens.ts'
 
 /** Most messages, and most characters of them together. */
 const MOST = 4096
 const MOST_CHARACTERS = 4_000_000
+const MOST_TEXTS = 1000
 
 interface Entry {
   readonly characters: number
@@ -24,6 +25,7 @@ export class Remembered {
   readonly #entries: Map<string, Entry> = new Map()
   /** By the very object, as messages that are still at hand come again. */
   readonly #objects: WeakMap<Message, Entry> = new WeakMap()
+  readonly #texts: Map<string, Amount> = new Map()
   #characters = 0
 
   constructor(tokens: TokenEstimator) {
@@ -37,6 +39,17 @@ export class Remembered {
     const amount = this.#tokens.amount(promptText(message))
     // A bound for want of a tokenizer is not kept.
     if (this.#tokens.loaded) entry.amount = amount
+    return amount
+  }
+
+  /** Size of a text that comes again and again: a speaker, a date. */
+  ofText(text: string): Amount {
+    const known = this.#texts.get(text)
+    if (known) return known
+    const amount = this.#tokens.amount(text)
+    if (!this.#tokens.loaded) return amount
+    if (this.#texts.size >= MOST_TEXTS) this.#texts.clear()
+    this.#texts.set(text, amount)
     return amount
   }
 

@@ -5,11 +5,10 @@
  */
 import type { PromptMessage } from '../../chat/backend.ts'
 import type { ModelKey } from '../../chat/model.ts'
+import { type Amount, amountOf, total } from './amount.ts'
 import { boundedCount, type Count } from './o200k.ts'
-import { type Amount, type Fitted, isNear, TokenFit, total } from './token-fit.ts'
+import { type Fitted, isNear, TokenFit } from './token-fit.ts'
 
-/** o200k tokens of a sign that is not ASCII, about. */
-const FOREIGN_TOKENS = 0.75
 /** UTF-8 bytes a token, where no tokenizer is loaded yet: on the safe side for all scripts. */
 const BYTES_PER_TOKEN = 2.5
 /** Shorter prompts say more about a template than about a tokenizer. */
@@ -81,13 +80,9 @@ export class TokenEstimator {
     return this.#count ? this.#count(text) : Buffer.byteLength(text) / BYTES_PER_TOKEN
   }
 
-  /** The same by script. */
+  /** The same by kind. */
   amount(text: string): Amount {
-    const raw = this.raw(text)
-    const [western, eastern, rare] = signsOf(text)
-    const signs = western + eastern + rare
-    if (signs === 0) return plain(raw)
-    return [Math.max(0, raw - FOREIGN_TOKENS * signs), western, eastern, rare]
+    return amountOf(text, (ascii) => this.raw(ascii))
   }
 
   /** Tokens that this comes to for a model, at most, as far as is known; not rounded. @param messages whose templates are counted with it */
@@ -95,7 +90,12 @@ export class TokenEstimator {
     return this.#fit(model).bound(amount, messages)
   }
 
-  /** Tokens that this probably comes to, with a margin. What can be left out goes by its bound; what cannot, by this. */
+  /** The same for what cannot be left out: see {@link TokenFit.needed}. */
+  needed(model: ModelKey, { amount, messages }: RawSize): number {
+    return this.#fit(model).needed(amount, messages)
+  }
+
+  /** Tokens that this probably comes to, with a margin. */
   likely(model: ModelKey, amount: Amount, messages = 0): number {
     return this.#fit(model).likely(amount, messages)
   }
@@ -131,35 +131,4 @@ export function promptText(message: PromptMessage): string {
       return part.type === 'tool-call' ? `${part.name} ${part.arguments}` : ''
     })
     .join('\n')
-}
-
-/** An amount of ASCII. */
-export function plain(tokens: number): Amount {
-  return [tokens, 0, 0, 0]
-}
-
-/** All together. */
-export function sumOf(amounts: readonly Amount[]): Amount {
-  let [ascii, western, eastern, rare] = [0, 0, 0, 0]
-  for (const amount of amounts) {
-    ascii += amount[0]
-    western += amount[1]
-    eastern += amount[2]
-    rare += amount[3]
-  }
-  return [ascii, western, eastern, rare]
-}
-
-/** Signs that are not ASCII, in UTF-16 units, by script. */
-function signsOf(text: string): [western: number, eastern: number, rare: number] {
-  let [western, eastern, rare] = [0, 0, 0]
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at)
-    if (code < 0x80) continue
-    if (code < 0x800 || (code >= 0x2000 && code < 0x2070)) western++
-    else if ((code >= 0x2e80 && code < 0xa000) || (code >= 0xac00 && code < 0xd7b0) || (code >= 0xf900 && code < 0xfb00) || code >= 0xff00)
-      eastern++
-    else rare++
-  }
-  return [western, eastern, rare]
 }

@@ -3,11 +3,12 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import type { PromptMessage } from '../../../src/chat/backend.ts'
 import type { AssembledPrompt, AssembleRequest, PromptSection } from '../../../src/chat/context.ts'
 import type { Message, Part } from '../../../src/chat/message.ts'
+import { plain, sumOf } from '../../../src/plugins/compression/amount.ts'
 import { assemble } from '../../../src/plugins/compression/assemble.ts'
 import { Excerpts } from '../../../src/plugins/compression/excerpts.ts'
 import { KeptTails, KnownLengths } from '../../../src/plugins/compression/history.ts'
 import { Remembered } from '../../../src/plugins/compression/remembered.ts'
-import { plain, promptText, TokenEstimator } from '../../../src/plugins/compression/tokens.ts'
+import { promptText, TokenEstimator } from '../../../src/plugins/compression/tokens.ts'
 
 const OPTIONS = { prepareAt: 0.7, condenseAt: 0.9, condenseTo: 0.5, extractShare: 0.25 }
 const estimator = new TokenEstimator()
@@ -109,7 +110,13 @@ describe('a conversation that fits', () => {
 
   it('is condensed from 90 % of what is usable on, not before', async () => {
     const usable = 2048 * 0.75
-    for (let report = 0; report < 20; report++) estimator.learn('x/y', { amount: plain(1000), messages: 10 }, 1050)
+    const texts = talk(20, 25).map(promptText)
+    const size = { amount: sumOf(texts.map((text) => estimator.amount(text))), messages: texts.length }
+    const truth = texts.reduce((sum, text) => sum + estimator.raw(text) + 5, 0)
+    for (let report = 0; report < 20; report++) {
+      estimator.learn('x/y', { amount: plain(1000), messages: 10 }, 1050)
+      estimator.learn('x/y', size, truth)
+    }
     for (const turns of [2, 6, 8, 10, 12, 13, 14, 15, 16, 20]) {
       const history = talk(turns, 25)
       const cost = history.reduce((sum, each) => sum + tokensOf(each), 0) + tokensOf(message('user', 'And now?'))
@@ -147,7 +154,7 @@ describe('a conversation that does not fit', () => {
 
   it('trusts the engine’s own count over its own, where it comes near the limit', async () => {
     const history = talk(60, 30)
-    const newest = message('user', 'word '.repeat(1100))
+    const newest = message('user', 'word '.repeat(1130))
     const counted = (factor: number) => (messages: readonly PromptMessage[]) =>
       Math.ceil(messages.reduce((sum, each) => sum + tokensOf(each), 0) * factor)
     expect(await compose({ history, newest, exact: counted(0.9) })).toMatchObject({ exact: true })
@@ -228,7 +235,7 @@ describe('pinned sections', () => {
 
   it('stay where the conversation is condensed, while facts and memories go before the message does', async () => {
     const sections = [section('persona', 'You are a pirate.'), section('facts', 'A fact. '.repeat(90), { layer: 'ledger' })]
-    const prompt = await compose({ history: talk(60, 30), newest: message('user', 'word '.repeat(1180)), sections })
+    const prompt = await compose({ history: talk(60, 30), newest: message('user', 'word '.repeat(1200)), sections })
     expect(whole(prompt)).toContain('You are a pirate.')
     expect(whole(prompt)).not.toContain('A fact.')
     expect(prompt.tokens).toBeLessThanOrEqual(prompt.usableTokens)
@@ -253,9 +260,11 @@ describe('whatever was said, and however small the window', () => {
     await fc.assert(
       fc.asyncProperty(histories, words, length, ratio, fc.constantFrom(1024, 8192), async (past, word, share, times, contextLength) => {
         const usable = contextLength * 0.75
+        // No tokenizer takes more than a token for a byte.
+        const count = (said: string): number => Math.min(times * estimator.raw(said), Buffer.byteLength(said))
         const exact = (messages: readonly PromptMessage[]): number =>
-          Math.ceil(messages.reduce((sum, each) => sum + 5 + times * estimator.raw(promptText(each)), 0))
-        const newest = message('user', word.repeat(Math.ceil((share * usable) / (times * estimator.raw(word)))))
+          Math.ceil(messages.reduce((sum, each) => sum + 5 + count(promptText(each)), 0))
+        const newest = message('user', word.repeat(Math.ceil((share * usable) / count(word))))
         const history = past.map(([who, what]) => message(who, what))
         const { parts } = newest
         const bare = exact([{ role: 'user', parts }])

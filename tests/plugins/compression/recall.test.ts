@@ -2,10 +2,11 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AssembledPrompt } from '../../../src/chat/context.ts'
 import type { Message, Part } from '../../../src/chat/message.ts'
+import { plain } from '../../../src/plugins/compression/amount.ts'
 import { split } from '../../../src/plugins/compression/layers.ts'
 import { candidatesFor } from '../../../src/plugins/compression/recall.ts'
 import { selectTurns } from '../../../src/plugins/compression/select.ts'
-import { plain, promptText } from '../../../src/plugins/compression/tokens.ts'
+import { promptText } from '../../../src/plugins/compression/tokens.ts'
 import { DEFAULTS, type Said, smallTalk, systemText, Talks, textIn } from './support.ts'
 
 let talks: Talks
@@ -326,7 +327,7 @@ describe('how much the conversation has to do with the message', () => {
     }
     const watched = { ...found, analysis: { ...found.analysis, find } }
     const kept = selectTurns(watched.analysis, 600, found.question, found.scores)
-    expect(split(watched, kept, (each) => remembered.amount(each)).quoted?.text).toContain('Biscuit')
+    expect(split(watched, kept, remembered).quoted?.text).toContain('Biscuit')
     // For how much of the question is found, and for nothing else.
     expect(searches).toBe(1)
     expect(kept).toEqual(selectTurns(found.analysis, 600, found.question))

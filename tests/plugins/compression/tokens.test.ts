@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type Amount, type Fitted, TokenFit } from '../../../src/plugins/compression/token-fit.ts'
-import { plain, sumOf, TokenEstimator } from '../../../src/plugins/compression/tokens.ts'
+import { seeded } from '../../../bench/context/generate.ts'
+import { type Amount, KINDS, plain, sumOf, total } from '../../../src/plugins/compression/amount.ts'
+import { type Fitted, TokenFit } from '../../../src/plugins/compression/token-fit.ts'
+import { TokenEstimator } from '../../../src/plugins/compression/tokens.ts'
 
 const MODEL = 'x/y'
 
@@ -12,21 +14,21 @@ async function estimator(memory?: ConstructorParameters<typeof TokenEstimator>[0
 }
 
 const ascii = (tokens: number, messages = 1): { amount: Amount; messages: number } => ({ amount: plain(tokens), messages })
-const eastern = (tokens: number): Amount => [0, 0, tokens, 0]
+const of = (units: Readonly<Record<string, number>>): Amount => KINDS.map(({ name }) => units[name] ?? 0)
 
 describe('what is learned of a tokenizer', () => {
   it('brings estimates near what the engine reports, for ASCII and for other scripts apart', async () => {
     const tokens = await estimator()
     for (let round = 0; round < 60; round++) {
-      const amount: Amount = round % 2 === 0 ? [1000, 0, 10, 0] : [300, 0, 900, 0]
-      tokens.learn(MODEL, { amount, messages: 4 }, amount[0] * 1.2 + amount[2] * 2.5 + 4 * 5)
+      const [words, han] = round % 2 === 0 ? [1000, 10] : [300, 900]
+      tokens.learn(MODEL, { amount: of({ Words: words, Han: han }), messages: 4 }, words * 1.2 + han * 2.5 + 4 * 5)
     }
     const near = (estimate: number, truth: number): void => {
       expect(estimate).toBeGreaterThan(truth)
       expect(estimate).toBeLessThan(truth * 1.1)
     }
     near(tokens.bound(MODEL, plain(1000)) / 1000, 1.2)
-    near(tokens.bound(MODEL, eastern(1000)) / 1000, 2.5)
+    near(tokens.bound(MODEL, of({ Han: 1000 })) / 1000, 2.5)
   })
 
   it('leaves a script that was never seen on the safe side: a token for each of its bytes', async () => {
@@ -107,7 +109,7 @@ describe('what is learned of a tokenizer', () => {
 
   it('never makes parts together shorter than the whole', () => {
     const some = fc.double({ min: 0, max: 1e5, noNaN: true })
-    const amount: fc.Arbitrary<Amount> = fc.tuple(some, some, some, some)
+    const amount: fc.Arbitrary<Amount> = fc.tuple(...KINDS.map(() => some))
     const size = fc.record({ amount, messages: fc.integer({ min: 0, max: 100 }) })
     fc.assert(
       fc.property(
@@ -116,8 +118,7 @@ describe('what is learned of a tokenizer', () => {
         (reports, parts) => {
           const fit = new TokenFit()
           for (const [{ amount: told, messages }, ratio] of reports) {
-            const tokens = told[0] + told[1] + told[2] + told[3]
-            if (tokens > 200) fit.learn(told, messages, tokens * ratio)
+            if (total(told) > 200) fit.learn(told, messages, total(told) * ratio)
           }
           const whole = fit.bound(
             sumOf(parts.map((part) => part.amount)),
@@ -129,5 +130,56 @@ describe('what is learned of a tokenizer', () => {
         },
       ),
     )
+  })
+
+  /** Tokens by kind and of a template, within what tokenizers take. */
+  const tokenizer = fc.tuple(
+    ...[...KINDS, { least: 3, most: 7 }].map(({ least, most }) => fc.double({ min: least, max: most, noNaN: true })),
+  )
+  const truth = (weights: readonly number[], amount: Amount, messages: number): number =>
+    [...amount, messages].reduce((sum, units, at) => sum + units * (weights[at] ?? 0), 0)
+  const units = fc.constantFrom(0, 0, 30, 300, 1000)
+  const mixture: fc.Arbitrary<Amount> = fc.tuple(...KINDS.map(() => units)).filter((amount) => total(amount) > 200)
+
+  it('has the very first prompt under its bound, whatever the tokenizer', () => {
+    fc.assert(
+      fc.property(tokenizer, mixture, (weights, amount) => {
+        expect(new TokenFit().bound(amount, 3)).toBeGreaterThanOrEqual(truth(weights, amount, 3) * (1 - 1e-9))
+      }),
+    )
+  })
+
+  it('has a kind that was never seen under its bound, however well the others are known', () => {
+    fc.assert(
+      fc.property(tokenizer, fc.array(mixture, { minLength: 1, maxLength: 40 }), fc.nat(KINDS.length - 1), (weights, told, unseen) => {
+        const fit = new TokenFit()
+        for (const amount of told) {
+          const seen = amount.map((each, at) => (at === unseen ? 0 : each))
+          if (total(seen) > 0) fit.learn(seen, 3, truth(weights, seen, 3))
+        }
+        const alone = KINDS.map((_, at) => (at === unseen ? 1000 : 0))
+        expect(fit.bound(alone, 0)).toBeGreaterThanOrEqual(truth(weights, alone, 0) * (1 - 1e-9))
+      }),
+    )
+  })
+
+  it('has all but one of a thousand next prompts under its bound, whatever they are mixtures of, where their content scatters', () => {
+    const next = seeded(7)
+    const below = (limit: number): number => Math.floor(next() * limit)
+    const TOKENIZERS = 200
+    const PROMPTS = 50
+    let over = 0
+    for (let round = 0; round < TOKENIZERS; round++) {
+      const weights = [...KINDS, { least: 3, most: 7 }].map(({ least, most }) => least + next() * (most - least))
+      const scatter = 0.08 * next()
+      const fit = new TokenFit()
+      for (let report = 0; report < PROMPTS; report++) {
+        const amount = KINDS.map(() => (next() < 0.3 ? below(1000) : 0)).with(below(KINDS.length), 500)
+        const tokens = truth(weights, amount, 3) * (1 + scatter * (2 * next() - 1))
+        if (tokens > fit.bound(amount, 3)) over++
+        fit.learn(amount, 3, tokens)
+      }
+    }
+    expect(over).toBeLessThanOrEqual((TOKENIZERS * PROMPTS) / 1000)
   })
 })

@@ -3,6 +3,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { createMai } from '../../../src/chat/mai.ts'
+import { KINDS } from '../../../src/plugins/compression/amount.ts'
 import { compression } from '../../../src/plugins/compression/index.ts'
 import { store } from '../../../src/plugins/store/index.ts'
 import { switching } from '../../../src/plugins/switching/index.ts'
@@ -19,16 +20,12 @@ describe('what was kept of a tokenizer', () => {
       plugins: [store({ file: path.join(folder, 'mai.db') }), resourceTrace().plugin, switching(), compression(), plugin],
     })
     onTestFinished(() => mai.shutdown())
-    const names = ['Ascii', 'Western', 'Eastern', 'Rare', 'Message'].map((name) => `tokensPer${name}`)
-    await mai.store.learn(
-      'scripted/small',
-      Object.fromEntries(
-        names.flatMap((name) => [
-          [name, -3],
-          [`${name}Spread`, 1],
-        ]),
-      ),
-    )
+    const names = [...KINDS.map(({ name }) => name), 'Message'].map((name) => `tokensPer${name}`)
+    const kept = names.flatMap((name) => [
+      [name, -3],
+      [`${name}Spread`, 1],
+    ])
+    await mai.store.learn('scripted/small', { ...Object.fromEntries(kept), tokensScatter: 0.1 })
     await mai.processMessage('Hello?')
     expect(mai.kernel.context.use('context').estimateTokens('scripted/small', 'An ordinary sentence.')).toBeGreaterThan(0)
   })
