@@ -93,8 +93,8 @@ function quotedLines(text: string): string[] {
   if (!/^(Earlier in this conversation \(|From earlier in this conversation,)/.test(text)) return [text]
   return text
     .split('\n')
-    .filter((line) => !/^(Earlier in this conversation \(.*|From earlier in this conversation,.*|\[.*\]|…|)$/.test(line))
-    .map((line) => line.replace(/^(User|Assistant|Tool): /, ''))
+    .filter((line) => !/^(Earlier in this conversation \(.*|From earlier in this conversation,.*|\[.*\]|…|---|)$/.test(line))
+    .map((line) => line.replace(/^(User|Assistant|Tool|I said|You said|A tool said): /, ''))
 }
 
 describe('a conversation that fits', () => {

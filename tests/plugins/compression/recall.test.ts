@@ -47,9 +47,9 @@ describe('what is closest to the message', () => {
     const id = await talks.session(said)
     const { prompt } = await talks.prompt(await talks.say(id, asked), 2048)
     const [before, ...blocks] = promptText(prompt.messages.at(-1)!).split(`${HEADER}\n`)
-    expect(blocks.at(-1)).toMatch(new RegExp(`\\n\\n${asked.replace('?', '\\?')}$`))
+    expect(blocks.at(-1)).toMatch(new RegExp(`\\n\\n---\\n${asked.replace('?', '\\?')}$`))
     expect(before).toBe('')
-    const lines = blocks.map((block) => block.split('\n').filter((line) => /^(User|Assistant): /.test(line)))
+    const lines = blocks.map((block) => block.split('\n').filter((line) => /^(User|Assistant|I said|You said): /.test(line)))
     expect(new Set(lines.flat()).size).toBe(lines.flat().length)
     return lines
   }
@@ -66,7 +66,8 @@ describe('what is closest to the message', () => {
       'What is the name of my dentist?',
     )
     expect(closest).toEqual(dentist)
-    const said = talk.map(([role, text]) => `${role === 'user' ? 'User' : 'Assistant'}: ${text}`)
+    // A transcript is what a small model goes on with: only the last may be one.
+    const said = talk.map(([role, text]) => `${role === 'user' ? 'I' : 'You'} said: ${text}`)
     const places = others!.map((line) => said.indexOf(line))
     expect(places.length).toBeGreaterThan(3)
     expect(places).not.toContain(-1)
@@ -89,7 +90,7 @@ describe('what is closest to the message', () => {
     const told: Said[] = ['My dentist is called Doctor Okonkwo.', ['assistant', 'Noted.']]
     const blocks = await quotes([...told, ...talk.slice(0, 60), ...later, ...talk.slice(60)], 'What is the name of my dentist?')
     expect(blocks.at(-1)?.[0]).toBe('User: My dentist is called Doctor Lindqvist.')
-    expect(blocks.flat()).toContain(dentist[0])
+    expect(blocks.flat()).toContain('I said: My dentist is called Doctor Okonkwo.')
   })
 })
 
