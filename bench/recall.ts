@@ -33,8 +33,9 @@ for (const each of cases) {
   process.stderr.write(ok ? '+' : '.')
 }
 const ways = { Mai: desk, 'newest messages only': await openRecallDesk(model, keepLast()) }
-/** The layout was worked out on cases of the first kind alone. */
-const halves = [CASES.filter((_, index) => index % 2 === 0), CASES.filter((_, index) => index % 2 === 1)]
+/** The layout was worked out on the first of the cases. */
+const CHOSEN_ON = 44
+const halves = [CASES.slice(0, CHOSEN_ON), CASES.slice(CHOSEN_ON)]
 const [seen = 0, unseen = 0] = halves.map((half) => bare.filter((each) => half.includes(each)).length)
 const rows: { way: string; answered: number; share: number; seen: number; unseen: number; inPrompt: number; tokens: number }[] = [
   { way: 'fact right before the question', answered: bare.length, share: 100, seen, unseen, inPrompt: bare.length, tokens: Number.NaN },
@@ -69,14 +70,14 @@ report({
     { key: 'way', heading: 'context' },
     { key: 'answered', heading: 'answered', digits: 0 },
     { key: 'share', heading: '% of bare', digits: 0 },
-    { key: 'seen', heading: 'even cases', digits: 0 },
-    { key: 'unseen', heading: 'odd cases', digits: 0 },
+    { key: 'seen', heading: `of the first ${CHOSEN_ON}`, digits: 0 },
+    { key: 'unseen', heading: 'of the others', digits: 0 },
     { key: 'inPrompt', heading: 'fact in the prompt', digits: 0 },
     { key: 'tokens', heading: 'tokens', digits: 0 },
   ],
   rows,
   notes: [
-    `${cases.length} fixed cases; those that the model answers with the fact right before the question are asked later. Goal: at least 80 %. The layout was chosen on the even ones.`,
+    `${cases.length} fixed cases; those that the model answers with the fact right before the question are asked later. Goal: at least 80 %. The layout was chosen on the first ${CHOSEN_ON}.`,
     `Not answered with Mai: ${lost.join(' ') || 'none'}`,
   ],
 })
