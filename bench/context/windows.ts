@@ -87,11 +87,14 @@ export async function switchWindows(
 
 const counts: Map<string, number> = new Map()
 const MOST_COUNTS = 50_000
+const LONGEST_KEPT = 4096
 
 /** Counts a whole prompt message by message; the same text is counted once. */
 function countPrompt(model: string, tokenizers: Readonly<Record<string, Tokenize>>): (messages: readonly PromptMessage[]) => number {
   const count = tokenizers[model] ?? (() => 0)
   const once = (text: string): number => {
+    // Quotes are put together anew for each prompt: keeping them would only fill the memory.
+    if (text.length > LONGEST_KEPT) return count(text)
     const key = `${model} ${text}`
     const known = counts.get(key)
     if (known !== undefined) return known
