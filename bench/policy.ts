@@ -149,7 +149,7 @@ async function writeLog(file: string, policies: readonly SwitchingPolicy[], reco
       if (index % 20 === 0) write('generation.failed', { model, kind: 'loop', code: 'loop' })
     }
     for (let index = 0; seq < records; ) {
-      connection.transaction('process', () => {
+      connection.transaction(() => {
         for (const end = index + 400; index < end && seq < records; index++) some(index)
       })
     }

@@ -68,7 +68,7 @@ async function fill(file: string, messages: number): Promise<void> {
   await store.close()
   const db = await Connection.open(file, 10)
   for (let from = 0; from < messages; from += 50_000) {
-    db.transaction('process', () => {
+    db.transaction(() => {
       for (let index = from; index < Math.min(messages, from + 50_000); index++) {
         const text = `${WORDS[index % 10]} ${WORDS[(index * 7) % 10]} rare${index} with some more words of a talk that goes on and on for ever`
         const role = index % 2 === 0 ? 'user' : 'assistant'

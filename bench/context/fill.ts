@@ -23,7 +23,7 @@ export async function fill(file: string, sessionId: string, lines: Iterable<Line
   const db = await Connection.open(file, 1000)
   const session = db.get<{ num: number }>('SELECT num FROM sessions WHERE id = ?', [sessionId])?.num ?? 0
   let count = 0
-  db.transaction('process', () => {
+  db.transaction(() => {
     for (const { role, text } of lines) {
       const parts: readonly Part[] = [{ type: 'text', text }]
       const time = Date.UTC(2020, 0, 1, 9) + Math.floor(count / SITTING) * DAY + (count % SITTING) * MINUTE

@@ -235,7 +235,8 @@ export class Mai implements AsyncDisposable {
     if (this.#closing) throw chatErrors.closed()
     this.checkMessage(parts)
     const sessionId = options.sessionId ?? this.#sessionId ?? (await this.#newSession(textOf(parts))).id
-    if (options.sessionId !== undefined && !(await this.store.getSession(sessionId))) throw chatErrors.unknownSession(sessionId, [])
+    // The present one is known; storing refuses what was deleted since.
+    if (sessionId !== this.#sessionId && !(await this.store.getSession(sessionId))) throw chatErrors.unknownSession(sessionId, [])
     if (this.#running.has(sessionId)) throw chatErrors.sessionBusy(sessionId)
     const { turn, reply } = this.models.generateResponse({ sessionId, parts, options })
     const ended = reply.catch(() => {}).finally(() => this.#running.delete(sessionId))

@@ -77,7 +77,13 @@ export interface Store extends LedgerStore, RecallStore {
   deleteSession(id: string): Promise<boolean>
   /** Appends a message and, in the same transaction, its spans. */
   appendMessage(message: NewMessage, spans?: readonly Omit<Span, 'messageId'>[]): Promise<Message>
-  /** The same with many, all or none of them: one write to the disk instead of one for each. */
+  /**
+   * The same in two steps, for a turn that has something to do while the disk is at work: when this resolves, other
+   * processes see the message and the death of this one does not lose it; when `durable` does, a power cut does not either.
+   * A store that cannot part the two lacks it.
+   */
+  commitMessage?(message: NewMessage): Promise<{ readonly message: Message; readonly durable: Promise<void> }>
+  /** As `appendMessage` with many, all or none of them: one write to the disk instead of one for each. */
   appendMessages(
     messages: readonly { readonly message: NewMessage; readonly spans: readonly Omit<Span, 'messageId'>[] }[],
   ): Promise<readonly Message[]>

@@ -22,10 +22,14 @@ export const PLAIN_NEEDS: Needs = { contextTokens: SMALLEST_WINDOW, vision: fals
 /** Messages before the newest that say what a conversation is about. */
 const RECENT = 4
 
-/** What the conversation of a message needs, the message being its newest. */
-export async function needsOfTurn(store: Store, message: Message, { system, tools = [] }: SendOptions): Promise<Needs> {
-  const { sessionId, seq: before, parts } = message
-  const recent = await store.messages(sessionId, { limit: RECENT, before })
+/** What the conversation of a message needs, the message being its newest. @param newest those right before it, ascending */
+export async function needsOfTurn(
+  store: Store,
+  { sessionId, parts }: Message,
+  newest: readonly Message[],
+  { system, tools = [] }: SendOptions,
+): Promise<Needs> {
+  const recent = newest.slice(-RECENT)
   const earlier = recent.length < RECENT ? recent.length : (await store.countMessages(sessionId)) - 1
   return needsOf({ parts, recent, earlier, system, tools: tools.length })
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setImmediate } from 'node:timers/promises'
 import { toErrorFact } from '../../core/errors.ts'
 import type { PluginContext } from '../../core/plugin.ts'
 import type { ModelKey } from '../model.ts'
@@ -75,6 +76,8 @@ export class Speeds {
       ...(prefillPerSecond === undefined ? {} : { prefillPerSecond }),
       ...(writingPerSecond === undefined ? {} : { writingPerSecond }),
     }
+    // Writes go in order, and the answer's own comes first.
+    await setImmediate()
     await this.#store.learn(model, figures).catch((error: unknown) => this.#failed('keeping a speed', error))
   }
 

@@ -16,11 +16,18 @@ interface Waiting {
   text: string
 }
 
-/** Append-only; ended once, by `end` or `fail`. */
+/** Append-only; opened once, ended once, by `end` or `fail`. */
 export class AnswerStream implements AsyncIterable<ReplyPiece> {
   readonly #onAbandoned: () => void
   readonly #waiting: Waiting[] = []
-  #consumer: { resolve(step: Step): void; reject(error: unknown): void } | undefined
+  /** Of the consumer that waits. */
+  #resolve: ((step: Step) => void) | undefined
+  #reject: (error: unknown) => void = () => {}
+  readonly #awaited = (resolve: (step: Step) => void, reject: (error: unknown) => void): void => {
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+  #open = false
   #ended = false
   #error: unknown
 
@@ -31,9 +38,9 @@ export class AnswerStream implements AsyncIterable<ReplyPiece> {
 
   push(type: ReplyPiece['type'], text: string): void {
     if (text === '' || this.#ended) return
-    if (this.#consumer) {
-      const { resolve } = this.#consumer
-      this.#consumer = undefined
+    const resolve = this.#resolve
+    if (resolve && this.#open) {
+      this.#resolve = undefined
       resolve({ done: false, value: { type, text } })
       return
     }
@@ -42,17 +49,23 @@ export class AnswerStream implements AsyncIterable<ReplyPiece> {
     else this.#waiting.push({ type, text })
   }
 
+  /** Lets pieces out; before, all of them wait. */
+  open(): void {
+    this.#open = true
+    const value = this.#resolve && this.#waiting.shift()
+    if (value) this.#settle({ done: false, value })
+  }
+
   end(): void {
     this.#ended = true
-    this.#consumer?.resolve({ done: true, value: undefined })
-    this.#consumer = undefined
+    this.#settle({ done: true, value: undefined })
   }
 
   fail(error: unknown): void {
     this.#ended = true
     this.#error = error
-    this.#consumer?.reject(error)
-    this.#consumer = undefined
+    if (this.#resolve) this.#reject(error)
+    this.#resolve = undefined
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ReplyPiece, undefined> {
@@ -66,12 +79,15 @@ export class AnswerStream implements AsyncIterable<ReplyPiece> {
   }
 
   #next(): Promise<Step> {
-    const value = this.#waiting.shift()
+    const value = this.#open ? this.#waiting.shift() : undefined
     if (value) return Promise.resolve({ done: false, value })
     if (this.#error !== undefined) return Promise.reject(this.#error)
     if (this.#ended) return Promise.resolve({ done: true, value: undefined })
-    return new Promise((resolve, reject) => {
-      this.#consumer = { resolve, reject }
-    })
+    return new Promise(this.#awaited)
+  }
+
+  #settle(step: Step): void {
+    this.#resolve?.(step)
+    this.#resolve = undefined
   }
 }

@@ -12,7 +12,10 @@ import { AnswerStream } from './answer-stream.ts'
 /** How long released text is gathered for `generation.chunk`, in ms. */
 const CHUNK_MS = 25
 
-/** Append-only. */
+/**
+ * Append-only. Nothing of it is shown before it is opened: what a person sees must not rest on a message that a power cut
+ * could still take back (Nightingale et al., "Rethink the Sync", OSDI 2006).
+ */
 export class Answer {
   readonly stream: AnswerStream
   readonly spans: Omit<Span, 'messageId'>[] = []
@@ -22,6 +25,7 @@ export class Answer {
   #firstTextAt: number | undefined
   #chunk = ''
   #timer: NodeJS.Timeout | undefined
+  #open = false
   readonly #ctx: PluginContext
   readonly #ids: () => TurnIds
   readonly #now: () => number
@@ -46,20 +50,28 @@ export class Answer {
     return this.#calls
   }
 
-  /** Epoch ms of the first released character. */
+  /** Epoch ms of the first character that was shown. */
   get firstTextAt(): number | undefined {
     return this.#firstTextAt
+  }
+
+  /** Shows what is there, and from now on what comes. */
+  open(): void {
+    this.#open = true
+    if (this.#text !== '') this.#firstTextAt = this.#now()
+    if (this.#chunk !== '') this.#flushSoon()
+    this.stream.open()
   }
 
   /** Text for the person. */
   release(text: string): void {
     if (text === '') return
-    this.#firstTextAt ??= this.#now()
+    if (this.#open) this.#firstTextAt ??= this.#now()
     this.#text += text
     this.stream.push('text', text)
     if (!this.#ctx.listening('generation.chunk')) return
     this.#chunk += text
-    this.#timer ??= setTimeout(() => this.flush(), CHUNK_MS)
+    if (this.#open) this.#flushSoon()
   }
 
   think(text: string): void {
@@ -80,6 +92,10 @@ export class Answer {
       if (end > start) this.spans.push({ start, end, model, reason })
       return end > start
     }
+  }
+
+  #flushSoon(): void {
+    this.#timer ??= setTimeout(() => this.flush(), CHUNK_MS)
   }
 
   /** States what was gathered. */

@@ -5,13 +5,12 @@
  */
 import type { PluginContext } from '../../core/plugin.ts'
 import type { Backend } from '../backend.ts'
-import { type AssembledPrompt, defaultReserve, type PromptSection } from '../context.ts'
+import { type AssembledPrompt, defaultReserve, type HistoryReader, type PromptSection } from '../context.ts'
 import { IMAGE_TOKENS } from '../decisions/needs.ts'
 import type { TurnIds } from '../events.ts'
 import type { Message } from '../message.ts'
 import type { LoadedInstance, ModelInfo } from '../model.ts'
 import type { SendOptions } from '../reply.ts'
-import type { Store } from '../store.ts'
 import { withoutImages } from './without-images.ts'
 
 /** Longest wait for the engine's own count, in ms. */
@@ -20,7 +19,7 @@ const COUNT_LIMIT_MS = 5000
 /** What to compose, and for whom. */
 export interface ComposeRequest {
   readonly ctx: PluginContext
-  readonly store: Store
+  readonly history: HistoryReader
   readonly backend: Backend
   readonly ids: TurnIds
   readonly model: ModelInfo
@@ -34,7 +33,7 @@ export interface ComposeRequest {
 /** @throws MaiError `MAI_CONTEXT_OVERFLOW` when what may not be dropped does not fit */
 export async function composePrompt({
   ctx,
-  store,
+  history,
   backend,
   ids,
   model: info,
@@ -63,7 +62,7 @@ export async function composePrompt({
     window: { contextLength, reserveTokens },
     sections,
     message,
-    history: { page: (limit, before = message.seq) => store.messages(ids.sessionId, { limit, before }) },
+    history,
     partial,
     exactCount: (messages) => {
       const seen = vision ? messages : withoutImages(messages)

@@ -6,6 +6,7 @@
 import { type ErrorFact, toErrorFact } from '../../core/errors.ts'
 import type { Backend, FinishReason, GenerateRequest, GenerationPiece, Usage } from '../backend.ts'
 import { backendError, traitsOf } from '../failure.ts'
+import { abortWith } from '../joined-signal.ts'
 import type { ToolCallPart } from '../message.ts'
 import type { StruggleKind } from '../policy.ts'
 import type { AnswerStart, PieceFacts, Watcher } from '../watcher.ts'
@@ -77,7 +78,8 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   const start = { model: request.instance.model, promptTokens, shown, limits: { firstTokenMs, gapMs }, already, time: began }
   const gate = new Gate(input.watchers, start, input.onWatcherBroken)
   const stop = new AbortController()
-  const signal = AbortSignal.any([input.signal, stop.signal])
+  const letGo = abortWith(stop, [input.signal])
+  const { signal } = stop
   const firstLimit = firstTokenLimit(input.firstTokenMs, input.promptTokens, input.shown.prefillPerSecond)
   let completionTokens = 0
   let wrote = false
@@ -115,8 +117,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     }
     wrote ||= piece.text !== ''
     lastAt = now()
-    const { tokens, logProbabilities } = piece
-    input.release(gate.push(piece.text, lastAt, { tokens, logProbabilities }))
+    input.release(gate.push(piece.text, lastAt, piece))
     if (gate.struggle) stop.abort()
   }
   const tick = setInterval(() => {
@@ -152,6 +153,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   } finally {
     over = true
     clearInterval(tick)
+    letGo()
   }
 }
 

@@ -9,9 +9,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { toErrorFact } from '../../core/errors.ts'
-import { within } from '../../core/scope.ts'
 import type { Usage } from '../backend.ts'
-import { unlessAborted } from '../clock.ts'
 import type { AssembledPrompt } from '../context.ts'
 import { needsOfTurn, PLAIN_NEEDS, settingsFor } from '../decisions/situation.ts'
 import type { TurnIds } from '../events.ts'
@@ -29,16 +27,23 @@ import { awaitModels, type Choice, chooseModel, minimalChoice } from './choice.t
 import { composePrompt } from './compose.ts'
 import { memoryCure, notSmaller, shorterContext } from './degradation.ts'
 import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
+import { Interruption } from './interruption.ts'
 import { makeResident } from './make-resident.ts'
 import { type EndedAttempt, stateOutcome } from './outcome.ts'
+import { RecentHistory } from './recent-history.ts'
 import { looksEnded } from './seam.ts'
+import { commitMessage, storeAnswer } from './storing.ts'
 import type { TurnInput, TurnParts } from './turn-parts.ts'
 import { withoutImages } from './without-images.ts'
 
 /** Troubles after which the model is no longer in memory. */
 const GONE: ReadonlySet<StruggleKind> = new Set(['model-unloaded', 'backend-lost', 'crashed'])
-/** Longest that the store may take for a message, in ms: its own waits for other processes are shorter. */
-const STORE_LIMIT_MS = 60_000
+
+/** The message of a turn as it is stored, and what was said before it. */
+interface Received {
+  readonly message: Message
+  readonly history: RecentHistory
+}
 
 /** Where a turn is. */
 export type TurnPhase = 'receiving' | 'selecting' | 'loading' | 'composing' | 'generating' | 'storing' | 'ended'
@@ -51,10 +56,12 @@ export class Turn {
   model: ModelKey | undefined
   readonly #parts: TurnParts
   readonly #input: TurnInput
-  readonly #cancel: AbortController = new AbortController()
+  readonly #interruption: Interruption = new Interruption()
   readonly #attempts: Attempts = new Attempts()
   readonly #answer: Answer
   #needs: Needs = PLAIN_NEEDS
+  /** When the message is on the disk. */
+  #durable: Promise<void> = Promise.resolve()
   /** The last attempt that wrote any of the answer. */
   #writer: EndedAttempt | undefined
 
@@ -75,7 +82,7 @@ export class Turn {
   }
 
   cancel(): void {
-    this.#cancel.abort(chatErrors.cancelled())
+    this.#interruption.abort(chatErrors.cancelled())
   }
 
   report(): TurnReport {
@@ -86,21 +93,22 @@ export class Turn {
   async run(): Promise<Reply> {
     const { limits, now } = this.#parts
     const began = now()
-    const deadline = AbortSignal.timeout(limits.deadlineMs)
+    const interruption = this.#interruption
+    const { signal } = interruption
     const outer = this.#input.options.signal
-    const signal = AbortSignal.any([this.#cancel.signal, deadline, this.#parts.ctx.signal, ...(outer ? [outer] : [])])
+    interruption.begin(limits.deadlineMs, [this.#parts.ctx.signal, ...(outer ? [outer] : [])])
     try {
-      const message = await this.#receive(signal)
+      const received = await this.#receive()
       for (;;) {
-        const reply = await this.#attempt(message, signal, began)
+        const reply = await this.#attempt(received, began)
         if (reply) return reply
-        if (deadline.aborted) throw chatErrors.turnTimeout(limits.deadlineMs)
+        if (interruption.late) throw chatErrors.turnTimeout(limits.deadlineMs)
         if (signal.aborted) return await this.#complete(undefined, began)
         if (this.#attempts.count >= limits.maxAttempts) throw this.#allFailed()
       }
     } catch (thrown) {
       let error = await withWhatToFree(this.#parts.ctx, thrown)
-      const cancelled = signal.aborted && !deadline.aborted && this.#attempts.count + this.#answer.text.length > 0
+      const cancelled = signal.aborted && !interruption.late && this.#attempts.count + this.#answer.text.length > 0
       if (cancelled && this.phase !== 'storing') {
         try {
           return await this.#complete(undefined, began)
@@ -108,10 +116,11 @@ export class Turn {
           error = storing
         }
       }
-      await this.#fail(deadline.aborted ? chatErrors.turnTimeout(limits.deadlineMs) : error)
-      throw deadline.aborted ? chatErrors.turnTimeout(limits.deadlineMs) : error
+      await this.#fail(interruption.late ? chatErrors.turnTimeout(limits.deadlineMs) : error)
+      throw interruption.late ? chatErrors.turnTimeout(limits.deadlineMs) : error
     } finally {
       this.phase = 'ended'
+      interruption.end()
       this.#answer.dispose()
     }
   }
@@ -120,30 +129,37 @@ export class Turn {
     return { sessionId: this.sessionId, turnId: this.id }
   }
 
-  /** Durable before anything else. */
-  async #receive(signal: AbortSignal): Promise<Message> {
+  /** Committed before anything else; on the disk before any of the answer is shown. */
+  async #receive(): Promise<Received> {
     const { store, ctx, now } = this.#parts
     const { parts } = this.#input
     const message = { id: randomUUID(), ...this.#ids, role: 'user' as const, parts, time: now(), complete: true }
-    const stored = await within(store.appendMessage(message), STORE_LIMIT_MS, () => chatErrors.storeSilent(STORE_LIMIT_MS))
-    this.#needs = await unlessAborted(needsOfTurn(store, stored, this.#input.options), signal)
+    const { message: stored, durable } = await commitMessage(store, message)
+    this.#durable = durable
+    durable.then(
+      () => this.#answer.open(),
+      // Whatever goes on ends; storing, which waits for this too, says why.
+      (error: unknown) => this.#interruption.abort(error),
+    )
+    const history = await this.#interruption.unless(RecentHistory.before(stored, store))
+    this.#needs = await this.#interruption.unless(needsOfTurn(store, stored, history.newest, this.#input.options))
     ctx.emit('message.received', { ...this.#ids, text: textOf(parts) })
-    return stored
+    return { message: stored, history }
   }
 
   /** One round. @returns the reply when the turn is over, undefined for another round */
-  async #attempt(message: Message, signal: AbortSignal, began: number): Promise<Reply | undefined> {
+  async #attempt(received: Received, began: number): Promise<Reply | undefined> {
     const { catalogue, now } = this.#parts
-    const choice = await this.#select(signal)
+    const choice = await this.#select()
     const { model, decision } = choice
     const started = now()
-    const hold = await this.#makeResident(choice, signal)
+    const hold = await this.#makeResident(choice)
     if (!hold) return undefined
     try {
-      const prompt = await this.#compose(message, model, hold, signal)
+      const prompt = await this.#compose(received, model, hold)
       if (!prompt) return undefined
       this.#announce(model, decision, prompt)
-      const outcome = await this.#generate(model, hold, prompt, signal, decision.reason)
+      const outcome = await this.#generate(model, hold, prompt, decision.reason)
       const ms = now() - started
       if (outcome.finish === 'cancelled') {
         this.#attempts.ended({ model: model.key, outcome: 'cancelled', ms })
@@ -158,26 +174,25 @@ export class Turn {
         this.#parts.residency.lost(hold.instance, outcome.trouble.kind)
         catalogue.invalidate()
       }
-      const whole = await this.#struggled(choice, hold, outcome.trouble, signal)
+      const whole = await this.#struggled(choice, hold, outcome.trouble)
       return whole ? await this.#complete({ model, outcome: { ...outcome, finish: 'stop' } }, began) : undefined
     } finally {
       hold.release()
     }
   }
 
-  async #select(signal: AbortSignal): Promise<Choice> {
+  async #select(): Promise<Choice> {
     this.phase = 'selecting'
     const { catalogue } = this.#parts
     const rescue = this.#attempts.count > 0
-    await unlessAborted(awaitModels(catalogue, rescue, signal), signal)
+    await this.#interruption.unless(awaitModels(catalogue, rescue, this.#interruption.signal))
     const wanted = this.#input.options.model
     const requested = wanted === undefined ? undefined : catalogue.resolve(wanted).key
     const { again, failed } = this.#attempts
     this.#attempts.again = undefined
     const asked = again ?? (requested !== undefined && failed.has(requested) ? undefined : requested)
-    const choice = await unlessAborted(
+    const choice = await this.#interruption.unless(
       chooseModel(this.#parts, { ids: this.#ids, rescue, requested: asked, failed, needs: this.#needs }),
-      signal,
     )
     if ('model' in choice) return choice
     if (this.#attempts.outOfMemory && !this.#attempts.minimal) {
@@ -190,22 +205,21 @@ export class Turn {
     throw chatErrors.nothingServes(choice.rules, 'Free memory, or add a model that meets what this conversation needs; see mai models.')
   }
 
-  #makeResident(choice: Choice, signal: AbortSignal): Promise<Hold | undefined> {
+  #makeResident(choice: Choice): Promise<Hold | undefined> {
     this.phase = 'loading'
     this.model = choice.model.key
-    return makeResident(this.#parts, this.id, choice, this.#needs.contextTokens, this.#attempts, signal)
+    return makeResident(this.#parts, this.id, choice, this.#needs.contextTokens, this.#attempts, this.#interruption.signal)
   }
 
   /** @returns undefined when the conversation cannot be fitted to this model, which then counts as failed */
-  async #compose(message: Message, model: ModelInfo, { instance }: Hold, signal: AbortSignal): Promise<AssembledPrompt | undefined> {
+  async #compose({ message, history }: Received, model: ModelInfo, { instance }: Hold): Promise<AssembledPrompt | undefined> {
     this.phase = 'composing'
-    const { ctx, store, catalogue } = this.#parts
+    const { ctx, catalogue } = this.#parts
     const backend = catalogue.backendOf(model)
     try {
       const { options } = this.#input
-      return await unlessAborted(
-        composePrompt({ ctx, store, backend, ids: this.#ids, model, instance, message, options, partial: this.#answer.text }),
-        signal,
+      return await this.#interruption.unless(
+        composePrompt({ ctx, history, backend, ids: this.#ids, model, instance, message, options, partial: this.#answer.text }),
       )
     } catch (error) {
       if (traitsOf(error).kind !== 'context-full') throw error
@@ -234,13 +248,7 @@ export class Turn {
     void residency.trim(model.key, 'switched').catch(() => {})
   }
 
-  async #generate(
-    model: ModelInfo,
-    { instance, loadMs }: Hold,
-    prompt: AssembledPrompt,
-    signal: AbortSignal,
-    reason: string,
-  ): Promise<GenerationOutcome> {
+  async #generate(model: ModelInfo, { instance, loadMs }: Hold, prompt: AssembledPrompt, reason: string): Promise<GenerationOutcome> {
     this.phase = 'generating'
     const { ctx, catalogue, limits, now, speeds } = this.#parts
     const { options } = this.#input
@@ -259,11 +267,11 @@ export class Turn {
         ...(options.responseSchema ? { responseSchema: options.responseSchema } : {}),
       },
       promptTokens: prompt.tokens,
-      shown: await unlessAborted(speeds.of(model.key), signal),
+      shown: await this.#interruption.unless(speeds.of(model.key)),
       watchers: ctx.all('watcher').filter(({ kinds }) => !kinds?.every((kind) => this.#attempts.accepted.has(kind))),
       firstTokenMs: limits.firstTokenMs,
       gapMs: limits.gapMs,
-      signal,
+      signal: this.#interruption.signal,
       now,
       release: (text) => this.#answer.release(text),
       reasoning: (text) => this.#answer.think(text),
@@ -276,7 +284,7 @@ export class Turn {
   }
 
   /** @returns whether the answer is whole: nothing was left to say */
-  async #struggled({ model, request }: Choice, { instance }: Hold, trouble: Trouble, signal: AbortSignal): Promise<boolean> {
+  async #struggled({ model, request }: Choice, { instance }: Hold, trouble: Trouble): Promise<boolean> {
     const { ctx, catalogue, journal, now } = this.#parts
     const { kind, evidence, error, transient, retryAfterMs } = trouble
     const attempts = this.#attempts
@@ -323,7 +331,7 @@ export class Turn {
     }
     if (decision.action === 'continue' && attempts.accept(kind)) return true
     attempts.again = model.key
-    if (decision.delayMs > 0) await sleep(decision.delayMs, undefined, { signal }).catch(() => {})
+    if (decision.delayMs > 0) await sleep(decision.delayMs, undefined, { signal: this.#interruption.signal }).catch(() => {})
     return false
   }
 
@@ -374,11 +382,12 @@ export class Turn {
   }
 
   async #store(complete: boolean): Promise<void> {
+    await this.#durable
     const parts = this.#answer.parts()
     if (parts.length === 0) return
     const time = this.#parts.now()
     const message = { id: randomUUID(), ...this.#ids, role: 'assistant' as const, parts, time, complete }
-    await within(this.#parts.store.appendMessage(message, this.#answer.spans), STORE_LIMIT_MS, () => chatErrors.storeSilent(STORE_LIMIT_MS))
+    await storeAnswer(this.#parts.store, message, this.#answer.spans)
   }
 
   #allFailed(request?: SelectionRequest): Error {

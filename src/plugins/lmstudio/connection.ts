@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { joined } from '../../chat/joined-signal.ts'
 import { isMaiError, type MaiError, toErrorFact } from '../../core/errors.ts'
 import type { PluginContext } from '../../core/plugin.ts'
 import { bounded } from './deadline.ts'
@@ -151,22 +152,6 @@ export class Connection {
     await Promise.all([session, ...this.#retiring].map((each) => each?.close()))
     await Promise.all(this.#retired)
   }
-}
-
-/** Aborts with either; leaves nothing behind on a signal that lives longer. */
-function joined(a: AbortSignal, b: AbortSignal): { signal: AbortSignal; end(): void } {
-  const controller = new AbortController()
-  const fromA = (): void => controller.abort(a.reason)
-  const fromB = (): void => controller.abort(b.reason)
-  if (a.aborted) fromA()
-  else if (b.aborted) fromB()
-  a.addEventListener('abort', fromA, { once: true })
-  b.addEventListener('abort', fromB, { once: true })
-  const end = (): void => {
-    a.removeEventListener('abort', fromA)
-    b.removeEventListener('abort', fromB)
-  }
-  return { signal: controller.signal, end }
 }
 
 /** True for a load or unload of something that is not there any more. */

@@ -9,8 +9,8 @@ import { type BackendErrorCode, backendError } from '../../chat/failure.ts'
 export interface Watch {
   /** Rejects when the time is up, or with the signal's reason. Never resolves. */
   readonly stopped: Promise<never>
-  /** A sign of life. */
-  alive(): void
+  /** A sign of life. @returns whether it was still watched for */
+  alive(): boolean
   /** Lets go of timer and signal. */
   end(): void
 }
@@ -19,20 +19,34 @@ export interface Watch {
 export function watch(limitMs: number, late: () => Error, signal: AbortSignal): Watch {
   let onAbort = (): void => {}
   let timer: NodeJS.Timeout | undefined
-  let ended = false
+  let watching = true
+  let heardAt = performance.now()
   const stopped = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason)
-    timer = setTimeout(() => reject(late()), limitMs)
+    onAbort = () => {
+      watching = false
+      reject(signal.reason)
+    }
+    // Signs of life come by the thousand: each is noted, and the timer looks whether one came.
+    const look = (leftMs: number): void => {
+      timer = setTimeout(() => {
+        const left = heardAt + limitMs - performance.now()
+        if (left > 0) look(left)
+        else reject(late())
+      }, leftMs)
+    }
+    look(limitMs)
   })
   stopped.catch(() => {})
   if (signal.aborted) onAbort()
   else signal.addEventListener('abort', onAbort, { once: true })
   return {
     stopped,
-    // A timer that was cleared would run again.
-    alive: () => void (ended || timer?.refresh()),
+    alive: () => {
+      heardAt = performance.now()
+      return watching
+    },
     end: () => {
-      ended = true
+      watching = false
       clearTimeout(timer)
       signal.removeEventListener('abort', onAbort)
     },

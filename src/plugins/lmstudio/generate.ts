@@ -165,14 +165,13 @@ class Answer {
   #fragment({ content, tokensCount, reasoningType, isStructural }: LLMPredictionFragment): void {
     this.tokens += tokensCount
     // Tags round the reasoning belong to neither side.
-    if (isStructural || reasoningType === 'reasoningStartTag' || reasoningType === 'reasoningEndTag') return this.#silence.alive()
+    if (isStructural || reasoningType === 'reasoningStartTag' || reasoningType === 'reasoningEndTag') return void this.#silence.alive()
     this.#deliver({ type: reasoningType === 'reasoning' ? 'reasoning' : 'text', text: content, tokens: tokensCount })
   }
 
   #deliver(piece: GenerationPiece): void {
     // Frames that came together are handed over in one go, the rest of them even after an abort.
-    if (this.#over || this.#signal.aborted) return
-    this.#silence.alive()
+    if (this.#over || !this.#silence.alive()) return
     try {
       this.#sink(piece)
     } catch (error) {

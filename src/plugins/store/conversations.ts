@@ -13,19 +13,22 @@ import { decode, encode } from './json.ts'
 import type { Connection } from './sqlite.ts'
 
 /** The store's part for conversations. */
-export type Conversations = Pick<
-  Store,
-  | 'createSession'
-  | 'getSession'
-  | 'listSessions'
-  | 'renameSession'
-  | 'deleteSession'
-  | 'appendMessage'
-  | 'appendMessages'
-  | 'deleteMessage'
-  | 'messages'
-  | 'countMessages'
-  | 'spans'
+export type Conversations = Required<
+  Pick<
+    Store,
+    | 'createSession'
+    | 'getSession'
+    | 'listSessions'
+    | 'renameSession'
+    | 'deleteSession'
+    | 'appendMessage'
+    | 'appendMessages'
+    | 'deleteMessage'
+    | 'messages'
+    | 'countMessages'
+    | 'spans'
+    | 'commitMessage'
+  >
 >
 
 /** A row of {@link MESSAGE_COLUMNS}. */
@@ -97,6 +100,11 @@ export function conversations(database: Database): Conversations {
 
     appendMessage: (message, spans = []) => database.write('disk', (db) => append(db, message, spans)),
 
+    async commitMessage(message) {
+      const { value, durable } = await database.commit((db) => append(db, message, []))
+      return { message: value, durable }
+    },
+
     appendMessages: (messages) => database.write('disk', (db) => messages.map(({ message, spans }) => append(db, message, spans))),
 
     deleteMessage: (id) =>
@@ -140,17 +148,13 @@ export function conversations(database: Database): Conversations {
 }
 
 function append(db: Connection, message: NewMessage, spans: readonly Omit<Span, 'messageId'>[]): Message {
-  const session = db.get<{ num: number }>('SELECT num FROM sessions WHERE id = ?', [message.sessionId])?.num ?? missing(message.sessionId)
-  const { id, turnId, role, parts, time, complete } = message
-  const { rowId: seq } = db.run('INSERT INTO messages (id, session, turn_id, role, time, complete, parts) VALUES (?, ?, ?, ?, ?, ?, ?)', [
-    id,
-    session,
-    turnId,
-    role,
-    time,
-    complete ? 1 : 0,
-    encode(parts),
-  ])
+  const { id, sessionId, turnId, role, parts, time, complete } = message
+  const { rowId: seq, changes } = db.run(
+    `INSERT INTO messages (id, session, turn_id, role, time, complete, parts)
+     SELECT ?, num, ?, ?, ?, ?, ? FROM sessions WHERE id = ?`,
+    [id, turnId, role, time, complete ? 1 : 0, encode(parts), sessionId],
+  )
+  if (changes === 0) missing(sessionId)
   for (const [position, { start, end, model, reason }] of spans.entries()) {
     db.run('INSERT INTO spans (message, position, start, "end", model, reason) VALUES (?, ?, ?, ?, ?, ?)', [
       seq,
@@ -161,8 +165,8 @@ function append(db: Connection, message: NewMessage, spans: readonly Omit<Span, 
       reason,
     ])
   }
-  noteUnindexed(db, seq, session, message)
-  db.run('UPDATE sessions SET message_count = message_count + 1, updated_at = max(updated_at, ?) WHERE num = ?', [time, session])
+  noteUnindexed(db, seq, message)
+  db.run('UPDATE sessions SET message_count = message_count + 1, updated_at = max(updated_at, ?) WHERE id = ?', [time, sessionId])
   return { ...message, seq }
 }
 

@@ -4,10 +4,21 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { DiskSync, type SyncFile } from './disk-sync.ts'
 import { isBusy, storeErrors, toStoreError } from './errors.ts'
 import { prepareFiles } from './files.ts'
 import { migrate } from './schema.ts'
-import { Connection, type Durability } from './sqlite.ts'
+import { type Bindable, type Changes, Connection } from './sqlite.ts'
+
+/** What a write waits for: the disk, or the operating system (safe when only the process dies). */
+export type Durability = 'disk' | 'process'
+
+/** What a write gave, and when it will be on the disk. */
+export interface Committed<T> {
+  readonly value: T
+  /** @throws MaiError `MAI_STORE_FULL`, `MAI_STORE_FAILED` when the disk did not take it; then only a power cut can lose it */
+  readonly durable: Promise<void>
+}
 
 /** What a database needs to know. */
 export interface DatabaseOptions {
@@ -20,6 +31,8 @@ export interface DatabaseOptions {
   readonly maxPages?: number
   /** From 0 to 1, spreads the tries of several processes. */
   readonly random?: () => number
+  /** Syncs the log to the disk. */
+  readonly syncFile?: SyncFile
   /** Called once, when the database has been opened. */
   readonly onOpen?: () => void
 }
@@ -37,6 +50,7 @@ export class Database {
   readonly file: string
   readonly #options: DatabaseOptions
   #opening: Promise<Connection> | undefined
+  #disk: DiskSync | undefined
   #lastWrite: Promise<unknown> = Promise.resolve()
   #wrote = false
   #closing: Promise<void> | undefined
@@ -54,17 +68,23 @@ export class Database {
 
   /** Runs `work` in a transaction, after all writes before it. @throws MaiError `MAI_STORE_FULL`, `MAI_STORE_BUSY`, `MAI_STORE_FAILED` */
   async write<T>(durability: Durability, work: (connection: Connection) => T): Promise<T> {
-    if (this.#closing) throw storeErrors.closed(this.file)
-    const before = this.#lastWrite
-    const write = (async () => {
-      await before
-      const connection = await this.#connection()
-      this.#wrote = true
-      return this.#patiently(() => connection.transaction(durability, () => work(connection)))
-    })()
-    // The next write waits for this one, whatever comes of it; its error goes to its own caller.
-    this.#lastWrite = write.catch(() => undefined)
-    return write
+    if (durability === 'process') return this.#commit(work)
+    const { value, durable } = await this.commit(work)
+    await durable
+    return value
+  }
+
+  /** Runs one statement that writes, without waiting for the disk: a transaction by itself. */
+  writeOne(sql: string, values: readonly Bindable[]): Promise<Changes> {
+    return this.#inOrder((connection) => connection.run(sql, values))
+  }
+
+  /** As `write` to the disk, for who has something to do while the disk is at work. */
+  async commit<T>(work: (connection: Connection) => T): Promise<Committed<T>> {
+    const value = await this.#commit(work)
+    const durable = this.#synced()
+    durable.catch(() => {})
+    return { value, durable }
   }
 
   /** Empties the log file, so that nothing deleted stays in it. */
@@ -82,8 +102,35 @@ export class Database {
     await this.#lastWrite
     const connection = await this.#opening?.catch(() => undefined)
     if (!connection) return
+    await this.#disk?.close()
     if (this.#wrote) checkpoint(connection)
     connection.close()
+  }
+
+  #commit<T>(work: (connection: Connection) => T): Promise<T> {
+    return this.#inOrder((connection) => connection.transaction(() => work(connection)))
+  }
+
+  async #inOrder<T>(work: (connection: Connection) => T): Promise<T> {
+    if (this.#closing) throw storeErrors.closed(this.file)
+    const before = this.#lastWrite
+    const write = (async () => {
+      await before
+      const connection = await this.#connection()
+      this.#wrote = true
+      return this.#patiently(() => work(connection))
+    })()
+    // The next write waits for this one, whatever comes of it; its error goes to its own caller.
+    this.#lastWrite = write.catch(() => undefined)
+    return write
+  }
+
+  async #synced(): Promise<void> {
+    try {
+      await this.#disk?.flush()
+    } catch (error) {
+      throw toStoreError(error, this.file)
+    }
   }
 
   #connection(): Promise<Connection> {
@@ -110,6 +157,7 @@ export class Database {
       // Several processes may open a new file at once: then changing its journal is refused for a moment.
       await this.#patiently(() => configure(connection, this.#options.maxPages))
       await this.#patiently(() => migrate(connection))
+      this.#disk = syncedBeside(connection, this.#options.syncFile)
       return connection
     } catch (error) {
       connection.close()
@@ -129,6 +177,18 @@ export class Database {
         await sleep(pause * (0.5 + random()))
       }
     }
+  }
+}
+
+/** Undefined where there is no log to sync, as on file systems that cannot share memory: then SQLite syncs within each commit. */
+function syncedBeside(connection: Connection, syncFile: SyncFile | undefined): DiskSync | undefined {
+  try {
+    const disk = new DiskSync(`${connection.file}-wal`, syncFile)
+    connection.run('PRAGMA synchronous = NORMAL')
+    return disk
+  } catch {
+    connection.run('PRAGMA synchronous = FULL')
+    return undefined
   }
 }
 

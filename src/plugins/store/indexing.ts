@@ -17,20 +17,22 @@ import type { Connection } from './sqlite.ts'
 /** One transaction takes about so long, in ms, or one message. While nobody waits, as much time is left between two. */
 const STEP_MS = 5
 const BATCH = 64
-/** New messages are indexed so long after the first of them, in ms: not while an answer ends. */
+/** New messages are indexed so long after the first of them, in ms: not while an answer ends; and nothing recalls a question before its answer. */
 const AFTER_MS = 100
+const AFTER_QUESTION_MS = 2000
 const ALIVE_MS = 60_000
 /** A turn waits so long, in ms, and goes on with what is indexed by then. */
 const PATIENCE_MS = 25
 
 /** Notes that a message stands in no index yet. A standing instruction holds from the next message on: it cannot wait. */
-export function noteUnindexed(db: Connection, seq: number, session: number, message: Pick<Message, 'role' | 'parts'>): void {
+export function noteUnindexed(db: Connection, seq: number, message: Pick<Message, 'role' | 'parts'>): void {
   db.run('INSERT INTO unindexed (seq) VALUES (?)', [seq])
-  noteInstructions(db, seq, session, message)
+  noteInstructions(db, seq, message)
 }
 
-function noteInstructions(db: Connection, seq: number, session: number, message: Pick<Message, 'role' | 'parts'>): void {
-  if (concernsInstructions(message)) db.run('INSERT OR IGNORE INTO instructions (seq, session) VALUES (?, ?)', [seq, session])
+function noteInstructions(db: Connection, seq: number, message: Pick<Message, 'role' | 'parts'>): void {
+  if (concernsInstructions(message))
+    db.run('INSERT OR IGNORE INTO instructions (seq, session) SELECT seq, session FROM messages WHERE seq = ?', [seq])
 }
 
 /** Indexes all that is left to index, the newest first. @param signal stops it between two steps */
@@ -47,6 +49,7 @@ export class Indexer {
   readonly #onError: (error: unknown) => void
   readonly #stop: AbortController = new AbortController()
   #timer: NodeJS.Timeout | undefined
+  #isSoon = false
   #running: Promise<void> | undefined
   /** Who waits for all of it. */
   #waiting = 0
@@ -61,7 +64,13 @@ export class Indexer {
 
   /** Begins before long. */
   soon(): void {
-    this.#timer ??= setTimeout(() => void this.#run(), AFTER_MS).unref()
+    if (!this.#isSoon) this.#in(AFTER_MS)
+    this.#isSoon = true
+  }
+
+  /** Begins with the answer that is on its way, or when that takes long. */
+  afterAnswer(): void {
+    if (!this.#timer) this.#in(AFTER_QUESTION_MS)
   }
 
   /** Until everything is indexed that was stored before the call. */
@@ -96,6 +105,11 @@ export class Indexer {
     clearTimeout(this.#timer)
   }
 
+  #in(ms: number): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => void this.#run(), ms).unref()
+  }
+
   #run(): Promise<void> {
     this.#running ??= this.#steps()
       .catch(this.#onError)
@@ -108,6 +122,7 @@ export class Indexer {
   async #steps(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#isSoon = false
     const isLeft = (): Promise<boolean> => this.#database.read((db) => leftOf(db).length > 0)
     for (let more = await isLeft(); more && !this.#stop.signal.aborted; ) {
       // While nobody waits, it goes to the disk at once: the next message, which must, would have to wait for all of it.
@@ -145,5 +160,5 @@ function indexSome(db: Connection, sessionId?: string): void {
 function index(db: Connection, seq: number, session: number, role: Role, parts: readonly Part[]): void {
   db.run('INSERT INTO messages_fts (rowid, body, place) VALUES (?, ?, ?)', [seq, indexText(parts), placeToken(session)])
   // From before there was a table of them.
-  noteInstructions(db, seq, session, { role, parts })
+  noteInstructions(db, seq, { role, parts })
 }

@@ -40,11 +40,10 @@ interface SnapshotRow {
 
 export function log(database: Database, now: () => number): Log {
   return {
-    appendRecord: ({ run, time, type, payload }) =>
-      database.write(
-        'process',
-        (db) => db.run('INSERT INTO records (run, time, type, payload) VALUES (?, ?, ?, ?)', [run, time, type, encode(payload)]).rowId,
-      ),
+    appendRecord: async ({ run, time, type, payload }) => {
+      const values = [run, time, type, encode(payload)]
+      return (await database.writeOne('INSERT INTO records (run, time, type, payload) VALUES (?, ?, ?, ?)', values)).rowId
+    },
 
     records: ({ after, through, run, type, limit, newest = false } = {}) => {
       const conditions: [string, Bindable | undefined][] = [

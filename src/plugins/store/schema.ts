@@ -120,7 +120,7 @@ CREATE INDEX instructions_by_session ON instructions (session, seq);
  */
 export function migrate(connection: Connection): void {
   if (versionOf(connection) === MIGRATIONS.length) return
-  connection.transaction('disk', () => {
+  connection.transaction(() => {
     // Asked again under the lock: another process may have been faster.
     const version = versionOf(connection)
     for (const migration of MIGRATIONS.slice(version)) connection.script(migration)

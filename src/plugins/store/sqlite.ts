@@ -12,9 +12,6 @@ import { storeErrors, toStoreError } from './errors.ts'
 /** What a statement takes. */
 export type Bindable = string | number | bigint | null | Buffer
 
-/** How the commits that follow are written: to the disk, or to the operating system (safe when only the process dies). */
-export type Durability = 'disk' | 'process'
-
 /** What a statement changed. */
 export interface Changes {
   readonly changes: number
@@ -38,7 +35,6 @@ export class Connection {
   readonly file: string
   #database: Libsql.Database | undefined
   readonly #statements: Map<string, Prepared> = new Map()
-  #durability: Durability | undefined
 
   private constructor(file: string, database: Libsql.Database) {
     this.file = file
@@ -85,11 +81,7 @@ export class Connection {
   }
 
   /** Runs `work` in one transaction that holds the write lock from its beginning; undone when it throws. */
-  transaction<T>(durability: Durability, work: () => T): T {
-    if (this.#durability !== durability) {
-      this.run(`PRAGMA synchronous = ${durability === 'disk' ? 'FULL' : 'NORMAL'}`)
-      this.#durability = durability
-    }
+  transaction<T>(work: () => T): T {
     this.run('BEGIN IMMEDIATE')
     try {
       const result = work()

@@ -77,6 +77,11 @@ export function createStore(options: StoreOptions): OpenStore {
       indexer.soon()
       return stored
     },
+    async commitMessage(message) {
+      const committed = await talk.commitMessage(message)
+      indexer.afterAnswer()
+      return committed
+    },
     async appendMessages(messages) {
       const stored = await talk.appendMessages(messages)
       indexer.soon()

@@ -16,7 +16,7 @@ async function importedFile(): Promise<string> {
   for (const id of ['first', 'second']) await store.createSession({ id, title: '', time: 1 })
   await store.close()
   const db = await Connection.open(file, 10)
-  db.transaction('process', () => {
+  db.transaction(() => {
     for (let index = 0; index < 2 * IMPORTED; index++) {
       const own = index % IMPORTED
       const rule = own === IMPORTED - 100 ? 'Always answer in French.' : 'We talked of this and that for a while.'

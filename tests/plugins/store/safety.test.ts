@@ -87,12 +87,12 @@ describe('the door to libsql', () => {
   it('undoes a transaction that throws, and can begin the next', async () => {
     const db = await connection()
     const fail = (): unknown =>
-      db.transaction('disk', () => {
+      db.transaction(() => {
         db.run('INSERT INTO t VALUES (1)')
         throw new Error('half-way')
       })
     expect(fail).toThrow('half-way')
-    db.transaction('process', () => db.run('INSERT INTO t VALUES (2)'))
+    db.transaction(() => db.run('INSERT INTO t VALUES (2)'))
     expect(db.all('SELECT value FROM t')).toEqual([{ value: 2 }])
   })
 

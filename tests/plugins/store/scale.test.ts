@@ -12,7 +12,7 @@ async function fillSession(file: string): Promise<void> {
   await store.close()
   const db = await Connection.open(file, 10)
   const words = ['alpha', 'beta', 'gamma', 'delta', 'epsilon', 'zeta', 'eta', 'theta', 'iota', 'kappa']
-  db.transaction('process', () => {
+  db.transaction(() => {
     for (let index = 0; index < MESSAGES; index++) {
       const text = `${words[index % 10]} ${words[(index * 7) % 10]} rare${index} with some more words of a talk that goes on and on for ever`
       db.run(`INSERT INTO messages (id, session, turn_id, role, time, complete, parts) VALUES (?, 1, ?, 'user', ?, 1, ?)`, [

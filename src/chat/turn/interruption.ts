@@ -1,0 +1,61 @@
+/**
+ * What ends a turn early: its person, its caller, the end of Mai, and its deadline. One signal, and one promise to race with:
+ * a signal or listener for each step would cost more than most steps.
+ *
+ * @module
+ */
+import { abortWith } from '../joined-signal.ts'
+
+/** Of one turn. */
+export class Interruption {
+  readonly #controller: AbortController = new AbortController()
+  #late = false
+  #letGo: () => void = () => {}
+  #timer: NodeJS.Timeout | undefined
+  #aborted: Promise<never> | undefined
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Whether the deadline has passed. */
+  get late(): boolean {
+    return this.#late
+  }
+
+  /** @param deadlineMs from now @param signals those that end the turn as well */
+  begin(deadlineMs: number, signals: readonly AbortSignal[]): void {
+    this.#letGo = abortWith(this.#controller, signals)
+    this.#timer = setTimeout(() => {
+      this.#late = true
+      this.abort(new DOMException('The turn took too long.', 'TimeoutError'))
+    }, deadlineMs).unref()
+  }
+
+  abort(reason: unknown): void {
+    this.#controller.abort(reason)
+  }
+
+  /** Settles as the work does, or rejects with the reason as soon as the turn is interrupted: for what cannot be told to stop. */
+  unless<T>(work: Promise<T>): Promise<T> {
+    work.catch(() => {})
+    this.#aborted ??= this.#rejection()
+    return Promise.race([work, this.#aborted])
+  }
+
+  /** Lets go of timer and signals. */
+  end(): void {
+    clearTimeout(this.#timer)
+    this.#letGo()
+  }
+
+  #rejection(): Promise<never> {
+    const { signal } = this
+    const aborted = new Promise<never>((_, reject) => {
+      if (signal.aborted) reject(signal.reason)
+      else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    })
+    aborted.catch(() => {})
+    return aborted
+  }
+}
