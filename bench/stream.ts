@@ -99,7 +99,9 @@ async function compared(title: string, pace: Pace, goals: string): Promise<Repor
   await fs.rm(folder, { recursive: true, force: true })
 
   const middle = (who: Who, key: keyof Run): number => median(runs[who].slice(1).map((run) => run[key]))
-  const difference = (who: Who, key: keyof Run): string => (middle(who, key) - middle('bare', key)).toFixed(1)
+  /** Median of what each run took more than the bare one of its round: the machine's slow moments are on both sides. */
+  const difference = (who: Who, key: keyof Run): string =>
+    median(runs[who].slice(1).map((run, round) => run[key] - (runs.bare[round + 1]?.[key] ?? Number.NaN))).toFixed(1)
   const beside = (who: Exclude<Who, 'bare'>): string =>
     `${NAMES[who]}: ${difference(who, 'cpu')} µs more CPU a fragment, ${ratio(rates, who, 'bare').toFixed(3)} of the rate, ${difference(who, 'first')} ms more to the first.`
   return {

@@ -75,7 +75,7 @@ export function needsOf({ parts, recent, earlier, system = '', tools }: Conversa
     tools: tools > 0,
     task,
     script,
-    reasoning: REASONING.test(looked),
+    reasoning: REASONING.test(looked.toLowerCase()),
     promptTokens: own + history,
   }
 }
@@ -90,28 +90,30 @@ function lengthOf(parts: readonly Part[]): number {
   return parts.reduce((sum, part) => sum + (part.type !== 'reasoning' && 'text' in part ? part.text.length : 0), 0)
 }
 
-const REASONING = /\b(step[ -]by[ -]step|think (hard|carefully|it through)|prove|proof|puzzle|riddle|logic(al|ally)?|derive|deduce)\b/i
+// Patterns for words are for text in lower case: one that ignores case takes twice as long to compile, which the first message waits for.
+const REASONING = /\b(step[ -]by[ -]step|think (hard|carefully|it through)|prove|proof|puzzle|riddle|logic(al|ally)?|derive|deduce)\b/
 
 const CODE_FENCE = /^```/m
 /** Lines that only code has: declarations, braces at the end, a shell prompt, a stack trace. */
 const CODE_LINE =
   /^[ \t]{0,40}(import .{1,80} from |from \w{1,40} import |#include|def \w{1,40}\(|class \w{1,40}|(public|private|static) |(const|let|var) \w{1,40} =|fn \w{1,40}|func \w{1,40}|SELECT .{1,80} FROM |\$ \w{1,40}|at .{1,80}\(.{1,80}:\d)|[;{][ \t]{0,10}$/m
 const CODE_WORD =
-  /\b(code|function|bug|compile[rs]?|debug|refactor|regex|python|javascript|typescript|rust|golang|java|c\+\+|sql|html|css|bash|script|api|json|yaml|unit tests?|stack ?trace|exception|algorithm|npm|git|docker|class|method|loop|programme?|implement(ation)?)\b/gi
+  /\b(code|function|bug|compile[rs]?|debug|refactor|regex|python|javascript|typescript|rust|golang|java|c\+\+|sql|html|css|bash|script|api|json|yaml|unit tests?|stack ?trace|exception|algorithm|npm|git|docker|class|method|loop|programme?|implement(ation)?)\b/g
 const MATHS_WORD =
-  /\b(solve|equations?|integral|integrate|derivative|theorem|prove|proof|matrix|polynomial|calculate|compute|algebra|geometry|probability|logarithm|arithmetic|sum of|how many|percent|prime|modulo|square root)\b/gi
+  /\b(solve|equations?|integral|integrate|derivative|theorem|prove|proof|matrix|polynomial|calculate|compute|algebra|geometry|probability|logarithm|arithmetic|sum of|how many|percent|prime|modulo|square root)\b/g
 const MATHS_SIGN = /[∑∫√≤≥≠π±∞∂]|\\(frac|int|sum|sqrt|begin)\b|\d\s*[-+*/^=×÷]\s*\(?\d|\b[xyzn]\s*[=^+*-]\s*\d/g
 const ANALYSIS_WORD =
-  /\b(analy[sz]e|analysis|compare|comparison|summari[sz]e|summary|evaluate|assess|critique|review|explain why|trade-?offs?|pros and cons|implications?|argue|essay|report|strategy|conclusions?|interpret)\b/gi
+  /\b(analy[sz]e|analysis|compare|comparison|summari[sz]e|summary|evaluate|assess|critique|review|explain why|trade-?offs?|pros and cons|implications?|argue|essay|report|strategy|conclusions?|interpret)\b/g
 const TRANSLATION =
-  /\b(translat(e|ion)|übersetz\w*|tradu(is|ire|ce|cir|zi\w*)|vertaal)\b|翻译|翻譯|翻訳|переве(ди|сти)|번역|\b(in|into|to) (english|german|french|spanish|italian|portuguese|dutch|russian|chinese|japanese|korean|arabic|hindi|polish|turkish|swedish)\s*[:.?!]?\s*$/im
+  /\b(translat(e|ion)|übersetz\w*|tradu(is|ire|ce|cir|zi\w*)|vertaal)\b|翻译|翻譯|翻訳|переве(ди|сти)|번역|\b(in|into|to) (english|german|french|spanish|italian|portuguese|dutch|russian|chinese|japanese|korean|arabic|hindi|polish|turkish|swedish)\s*[:.?!]?\s*$/m
 
 /** The kind that the text shows signs of; undefined where it shows none. */
 function taskOf(text: string): TaskKind | undefined {
-  if (TRANSLATION.test(text.slice(0, 400)) || TRANSLATION.test(text.slice(-200))) return 'translation'
-  const code = (CODE_FENCE.test(text) ? 3 : 0) + (CODE_LINE.test(text) ? 2 : 0) + count(text, CODE_WORD)
-  const mathematics = 2 * count(text, MATHS_SIGN) + 1.5 * count(text, MATHS_WORD)
-  const analysis = 1.5 * count(text, ANALYSIS_WORD) + (text.length > 2 * LOOK ? 1 : 0)
+  const words = text.toLowerCase()
+  if (TRANSLATION.test(words.slice(0, 400)) || TRANSLATION.test(words.slice(-200))) return 'translation'
+  const code = (CODE_FENCE.test(text) ? 3 : 0) + (CODE_LINE.test(text) ? 2 : 0) + count(words, CODE_WORD)
+  const mathematics = 2 * count(text, MATHS_SIGN) + 1.5 * count(words, MATHS_WORD)
+  const analysis = 1.5 * count(words, ANALYSIS_WORD) + (text.length > 2 * LOOK ? 1 : 0)
   const best = Math.max(code, mathematics, analysis)
   if (best < 1.5) return code >= 1 ? 'code' : undefined
   return best === code ? 'code' : best === mathematics ? 'mathematics' : 'analysis'
@@ -119,8 +121,9 @@ function taskOf(text: string): TaskKind | undefined {
 
 /** At most four: more signs say no more. */
 function count(text: string, pattern: RegExp): number {
+  pattern.lastIndex = 0
   let found = 0
-  for (const _ of text.matchAll(pattern)) if (++found === 4) break
+  while (found < 4 && pattern.test(text)) found++
   return found
 }
 

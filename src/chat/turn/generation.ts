@@ -6,7 +6,7 @@
 import { type ErrorFact, toErrorFact } from '../../core/errors.ts'
 import type { Backend, FinishReason, GenerateRequest, GenerationPiece, Usage } from '../backend.ts'
 import { backendError, traitsOf } from '../failure.ts'
-import { abortWith } from '../joined-signal.ts'
+import { onAbort } from '../joined-signal.ts'
 import type { ToolCallPart } from '../message.ts'
 import type { StruggleKind } from '../policy.ts'
 import type { AnswerStart, PieceFacts, Watcher } from '../watcher.ts'
@@ -78,7 +78,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   const start = { model: request.instance.model, promptTokens, shown, limits: { firstTokenMs, gapMs }, already, time: began }
   const gate = new Gate(input.watchers, start, input.onWatcherBroken)
   const stop = new AbortController()
-  const letGo = abortWith(stop, [input.signal])
+  const letGo = onAbort([input.signal], (reason) => stop.abort(reason))
   const { signal } = stop
   const firstLimit = firstTokenLimit(input.firstTokenMs, input.promptTokens, input.shown.prefillPerSecond)
   let completionTokens = 0

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { abortWith } from '../joined-signal.ts'
+import { onAbort } from '../joined-signal.ts'
 
 /** Of one turn. */
 export class Interruption {
@@ -12,7 +12,14 @@ export class Interruption {
   #late = false
   #letGo: () => void = () => {}
   #timer: NodeJS.Timeout | undefined
-  #aborted: Promise<never> | undefined
+  #reject: (reason: unknown) => void = () => {}
+  readonly #aborted: Promise<never> = new Promise((_, reject) => {
+    this.#reject = reject
+  })
+
+  constructor() {
+    this.#aborted.catch(() => {})
+  }
 
   get signal(): AbortSignal {
     return this.#controller.signal
@@ -25,7 +32,7 @@ export class Interruption {
 
   /** @param deadlineMs from now @param signals those that end the turn as well */
   begin(deadlineMs: number, signals: readonly AbortSignal[]): void {
-    this.#letGo = abortWith(this.#controller, signals)
+    this.#letGo = onAbort(signals, (reason) => this.abort(reason))
     this.#timer = setTimeout(() => {
       this.#late = true
       this.abort(new DOMException('The turn took too long.', 'TimeoutError'))
@@ -34,12 +41,12 @@ export class Interruption {
 
   abort(reason: unknown): void {
     this.#controller.abort(reason)
+    this.#reject(this.signal.reason)
   }
 
   /** Settles as the work does, or rejects with the reason as soon as the turn is interrupted: for what cannot be told to stop. */
   unless<T>(work: Promise<T>): Promise<T> {
     work.catch(() => {})
-    this.#aborted ??= this.#rejection()
     return Promise.race([work, this.#aborted])
   }
 
@@ -47,15 +54,5 @@ export class Interruption {
   end(): void {
     clearTimeout(this.#timer)
     this.#letGo()
-  }
-
-  #rejection(): Promise<never> {
-    const { signal } = this
-    const aborted = new Promise<never>((_, reject) => {
-      if (signal.aborted) reject(signal.reason)
-      else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-    })
-    aborted.catch(() => {})
-    return aborted
   }
 }

@@ -8,7 +8,7 @@ import { chatErrors } from '../../chat/failure.ts'
 import type { Message, NewMessage, Part, Role, Session, Span } from '../../chat/message.ts'
 import type { Store } from '../../chat/store.ts'
 import type { Database } from './database.ts'
-import { noteUnindexed } from './indexing.ts'
+import { noteInstructions, noteUnindexed } from './indexing.ts'
 import { decode, encode } from './json.ts'
 import type { Connection } from './sqlite.ts'
 
@@ -98,14 +98,15 @@ export function conversations(database: Database): Conversations {
       return true
     },
 
-    appendMessage: (message, spans = []) => database.write('disk', (db) => append(db, message, spans)),
+    appendMessage: (message, spans = []) => database.write('disk', (db) => appendNoted(db, message, spans)),
 
+    // Its instructions hold from the next message on, and are noted with the index.
     async commitMessage(message) {
       const { value, durable } = await database.commit((db) => append(db, message, []))
       return { message: value, durable }
     },
 
-    appendMessages: (messages) => database.write('disk', (db) => messages.map(({ message, spans }) => append(db, message, spans))),
+    appendMessages: (messages) => database.write('disk', (db) => messages.map(({ message, spans }) => appendNoted(db, message, spans))),
 
     deleteMessage: (id) =>
       database.write('disk', (db) => {
@@ -147,6 +148,13 @@ export function conversations(database: Database): Conversations {
   }
 }
 
+/** What is imported may wait long for its index, but not its instructions. */
+function appendNoted(db: Connection, message: NewMessage, spans: readonly Omit<Span, 'messageId'>[]): Message {
+  const stored = append(db, message, spans)
+  noteInstructions(db, stored.seq, message)
+  return stored
+}
+
 function append(db: Connection, message: NewMessage, spans: readonly Omit<Span, 'messageId'>[]): Message {
   const { id, sessionId, turnId, role, parts, time, complete } = message
   const { rowId: seq, changes } = db.run(
@@ -165,7 +173,7 @@ function append(db: Connection, message: NewMessage, spans: readonly Omit<Span, 
       reason,
     ])
   }
-  noteUnindexed(db, seq, message)
+  noteUnindexed(db, seq)
   db.run('UPDATE sessions SET message_count = message_count + 1, updated_at = max(updated_at, ?) WHERE id = ?', [time, sessionId])
   return { ...message, seq }
 }

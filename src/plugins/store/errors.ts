@@ -94,7 +94,7 @@ export function toStoreError(error: unknown, file: string): MaiError {
   }
   const code = systemCode(error)
   if (code === 'ENOSPC' || code === 'EDQUOT') return storeErrors.full(file, error)
-  return code === undefined ? storeErrors.failed(file, error) : storeErrors.unopenable(file, error)
+  return code === undefined || isOfSync(error) ? storeErrors.failed(file, error) : storeErrors.unopenable(file, error)
 }
 
 /** Whether this error is worth another try. */
@@ -113,6 +113,11 @@ function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && /^E[A-Z]+$/.test(error.code)
     ? error.code
     : undefined
+}
+
+/** The file is open, and could not be brought to the disk. */
+function isOfSync(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'fdatasync'
 }
 
 /** True also where the file system does not say. */

@@ -24,13 +24,13 @@ const ALIVE_MS = 60_000
 /** A turn waits so long, in ms, and goes on with what is indexed by then. */
 const PATIENCE_MS = 25
 
-/** Notes that a message stands in no index yet. A standing instruction holds from the next message on: it cannot wait. */
-export function noteUnindexed(db: Connection, seq: number, message: Pick<Message, 'role' | 'parts'>): void {
+/** Notes that a message stands in no index yet. */
+export function noteUnindexed(db: Connection, seq: number): void {
   db.run('INSERT INTO unindexed (seq) VALUES (?)', [seq])
-  noteInstructions(db, seq, message)
 }
 
-function noteInstructions(db: Connection, seq: number, message: Pick<Message, 'role' | 'parts'>): void {
+/** Notes that a message gives or takes back a standing instruction, if it does: that takes a look at it of up to 25 ms, the first time. */
+export function noteInstructions(db: Connection, seq: number, message: Pick<Message, 'role' | 'parts'>): void {
   if (concernsInstructions(message))
     db.run('INSERT OR IGNORE INTO instructions (seq, session) SELECT seq, session FROM messages WHERE seq = ?', [seq])
 }
@@ -159,6 +159,5 @@ function indexSome(db: Connection, sessionId?: string): void {
 
 function index(db: Connection, seq: number, session: number, role: Role, parts: readonly Part[]): void {
   db.run('INSERT INTO messages_fts (rowid, body, place) VALUES (?, ?, ?)', [seq, indexText(parts), placeToken(session)])
-  // From before there was a table of them.
   noteInstructions(db, seq, { role, parts })
 }

@@ -50,8 +50,9 @@ export function recall(database: Database, indexer: Indexer): RecallStore {
       await indexer.forTurn(query.sessionId, query.before)
       return database.read((db) => recollect(db, query))
     },
-    instructions: (sessionId, { before, limit }) =>
-      database.read((db) =>
+    async instructions(sessionId, { before, limit }) {
+      await indexer.forTurn(sessionId, before)
+      return database.read((db) =>
         db
           .all<MessageRow>(
             `SELECT ${MESSAGE_COLUMNS} FROM sessions s JOIN instructions i ON i.session = s.num JOIN messages m ON m.seq = i.seq
@@ -60,7 +61,8 @@ export function recall(database: Database, indexer: Indexer): RecallStore {
           )
           .reverse()
           .map(toMessage),
-      ),
+      )
+    },
   }
 }
 

@@ -28,6 +28,7 @@ export interface StoreOptions extends Omit<DatabaseOptions, 'onOpen'> {
 
 /** A store with its end. */
 export interface OpenStore extends Store {
+  readonly commitMessage: NonNullable<Store['commitMessage']>
   /** Waits for writes under way. Calls after it are refused. */
   close(): Promise<void>
 }

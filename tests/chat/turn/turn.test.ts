@@ -8,6 +8,7 @@ import type { MaiSettings } from '../../../src/chat/settings.ts'
 import type { AnswerStart } from '../../../src/chat/watcher.ts'
 import { definePlugin, type Plugin } from '../../../src/core/plugin.ts'
 import { compression } from '../../../src/plugins/compression/index.ts'
+import { storeErrors } from '../../../src/plugins/store/errors.ts'
 import { store } from '../../../src/plugins/store/index.ts'
 import { struggle } from '../../../src/plugins/struggle/index.ts'
 import { switching } from '../../../src/plugins/switching/index.ts'
@@ -50,6 +51,20 @@ async function world(
   return { mai, backend, machine, events }
 }
 
+/** Lets a test say when a person's message reaches the disk. */
+function slowStore(durable: () => Promise<void>): Plugin {
+  return definePlugin({
+    name: 'slow-store',
+    apiVersion: 1,
+    needs: ['store'],
+    setup(ctx) {
+      const store = ctx.use('store')
+      const commit = store.commitMessage?.bind(store)
+      if (commit) store.commitMessage = async (message) => ({ ...(await commit(message)), durable: durable() })
+    },
+  })()
+}
+
 const whole = (id: string): ScriptedModel => ({ id, sizeBytes: GB, answer: STORY })
 /** Says nothing, whatever it is asked. */
 const silent = (id: string): ScriptedModel => ({ ...whole(id), faults: Array.from({ length: 9 }, () => ({ kind: 'empty' })) })
@@ -74,6 +89,53 @@ describe('a turn', () => {
     for await (const piece of stream) seen += piece.text
     expect(seen).toBe(STORY)
     expect((await stream.reply).text).toBe(STORY)
+  })
+
+  it('shows nothing before the message is on the disk, and then all of it', async () => {
+    let written = (): void => {}
+    const disk = slowStore(() => new Promise((resolve) => void (written = resolve)))
+    const { mai, backend } = await world([{ id: 'only', answer: STORY }], {}, [disk])
+    const chunks: string[] = []
+    mai.on('generation.chunk', ({ text }) => void chunks.push(text))
+    const stream = mai.streamMessage('Tell me a story.')
+    let seen = ''
+    const reading = (async () => {
+      for await (const piece of stream) seen += piece.text
+    })()
+    await expect.poll(() => backend.calls.requests.length).toBe(1)
+    await expect.poll(() => stream.report().text).toBe(STORY)
+    expect([seen, chunks, (await mai.getConversationHistory()).length]).toEqual(['', [], 1])
+    written()
+    await reading
+    expect([seen, chunks.join(''), (await stream.reply).text]).toEqual([STORY, STORY, STORY])
+  })
+
+  it('fails when the disk does not take the message, and shows nothing', async () => {
+    let refuse = (): void => {}
+    const disk = slowStore(() => new Promise((_, reject) => void (refuse = () => reject(storeErrors.full('mai.db', 'disk')))))
+    const { mai, events } = await world([{ id: 'only', answer: STORY }], {}, [disk])
+    const stream = mai.streamMessage('Tell me a story.')
+    await expect.poll(() => stream.report().text).toBe(STORY)
+    refuse()
+    await expect(stream.reply).rejects.toMatchObject({ code: 'MAI_STORE_FULL' })
+    let seen = ''
+    const read = async (): Promise<void> => {
+      for await (const piece of stream) seen += piece.text
+    }
+    await expect(read()).rejects.toMatchObject({ code: 'MAI_STORE_FULL' })
+    expect([seen, events]).toEqual(['', ['message.failed']])
+  })
+
+  it('answers with a store that cannot part committing from writing to the disk', async () => {
+    const plain = definePlugin({
+      name: 'plain-store',
+      apiVersion: 1,
+      needs: ['store'],
+      setup: (ctx) => void delete ctx.use('store').commitMessage,
+    })
+    const { mai } = await world([{ id: 'only', answer: STORY }], {}, [plain()])
+    expect((await mai.processMessage('Tell me a story.')).text).toBe(STORY)
+    expect(await mai.getConversationHistory()).toHaveLength(2)
   })
 
   it('goes on with another model in the middle of an answer, without losing or repeating a character', async () => {
