@@ -43,19 +43,3 @@ export function limit(clock: Clock, ms: number): { readonly signal: AbortSignal;
   const end = clock.after(ms, () => late.abort(new DOMException('It took too long.', 'TimeoutError')))
   return { signal: late.signal, end }
 }
-
-/** Settles as the work does, or rejects with the signal's reason as soon as that aborts: for what cannot be told to stop. */
-export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let onAbort = (): void => {}
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason)
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-  })
-  work.catch(() => {})
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
-}

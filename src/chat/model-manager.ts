@@ -10,6 +10,7 @@ import { systemClock } from './clock.ts'
 import { Journal } from './decisions/journal.ts'
 import { candidates, memoryOf, PLAIN_NEEDS, settingsFor } from './decisions/situation.ts'
 import { traitsOf } from './failure.ts'
+import { onAbort } from './joined-signal.ts'
 import type { HoldSettings } from './memory/header-estimate.ts'
 import { ObservedMemory } from './memory/observed-memory.ts'
 import { largestUsers } from './memory/what-to-free.ts'
@@ -39,6 +40,8 @@ export class ModelManager {
   readonly #turnParts: TurnParts
   readonly #observed: ObservedMemory
   readonly #now: () => number
+  /** Those that are not ended. */
+  readonly #turns: Set<Turn> = new Set()
   #current: ModelKey | undefined
   #lastDecision: Decision | undefined
   #pin: ModelKey | undefined
@@ -103,6 +106,10 @@ export class ModelManager {
       pinned: () => this.#pin,
       question: (purpose, needs, about) => this.#question(purpose, needs, about),
     }
+    // One listener for all turns, not one for each.
+    onAbort([ctx.signal], (reason) => {
+      for (const turn of this.#turns) turn.cancel(reason)
+    })
     ctx.on('resources.pressured', (edge) => {
       void this.#journal.record('resources.pressured', edge)
       void this.#residency.trim(this.#current, 'pressure').catch(() => {})
@@ -176,7 +183,11 @@ export class ModelManager {
   generateResponse(input: TurnInput): { readonly turn: Turn; readonly reply: Promise<Reply> } {
     const ended = this.#background.turnBegan()
     const turn = new Turn(this.#turnParts, input)
-    const reply = turn.run().finally(ended)
+    this.#turns.add(turn)
+    const reply = turn.run().finally(() => {
+      this.#turns.delete(turn)
+      ended()
+    })
     // What changed elsewhere meanwhile is learned off the turn's path.
     void reply.catch(() => {}).then(() => void this.#catalogue.refresh().catch(() => {}))
     return { turn, reply }

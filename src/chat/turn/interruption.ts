@@ -1,5 +1,5 @@
 /**
- * What ends a turn early: its person, its caller, the end of Mai, and its deadline. One signal, and one promise to race with:
+ * What ends a turn early: its person, its caller, the end of Mai, its deadline, a disk that is full. One signal, and one promise to race with:
  * a signal or listener for each step would cost more than most steps.
  *
  * @module
@@ -30,9 +30,9 @@ export class Interruption {
     return this.#late
   }
 
-  /** @param deadlineMs from now @param signals those that end the turn as well */
-  begin(deadlineMs: number, signals: readonly AbortSignal[]): void {
-    this.#letGo = onAbort(signals, (reason) => this.abort(reason))
+  /** @param deadlineMs from now @param outer ends the turn as well */
+  begin(deadlineMs: number, outer: AbortSignal | undefined): void {
+    if (outer) this.#letGo = onAbort([outer], (reason) => this.abort(reason))
     this.#timer = setTimeout(() => {
       this.#late = true
       this.abort(new DOMException('The turn took too long.', 'TimeoutError'))

@@ -23,7 +23,7 @@ import type { Hold } from '../residency/residents.ts'
 import { Answer } from './answer.ts'
 import type { AnswerStream } from './answer-stream.ts'
 import { Attempts } from './attempts.ts'
-import { awaitModels, type Choice, chooseModel, minimalChoice } from './choice.ts'
+import { awaitModels, type Choice, chooseModel, minimalChoice, type NoChoice } from './choice.ts'
 import { composePrompt } from './compose.ts'
 import { memoryCure, notSmaller, shorterContext } from './degradation.ts'
 import { type GenerationOutcome, runGeneration, type Trouble } from './generation.ts'
@@ -81,8 +81,8 @@ export class Turn {
     return this.#answer.stream
   }
 
-  cancel(): void {
-    this.#interruption.abort(chatErrors.cancelled())
+  cancel(reason: unknown = chatErrors.cancelled()): void {
+    this.#interruption.abort(reason)
   }
 
   report(): TurnReport {
@@ -96,7 +96,7 @@ export class Turn {
     const interruption = this.#interruption
     const { signal } = interruption
     const outer = this.#input.options.signal
-    interruption.begin(limits.deadlineMs, [this.#parts.ctx.signal, ...(outer ? [outer] : [])])
+    interruption.begin(limits.deadlineMs, outer)
     try {
       const received = await this.#receive()
       for (;;) {
@@ -141,10 +141,17 @@ export class Turn {
       // Whatever goes on ends; storing, which waits for this too, says why.
       (error: unknown) => this.#interruption.abort(error),
     )
-    const history = await this.#interruption.unless(RecentHistory.before(stored, store))
-    this.#needs = await this.#interruption.unless(needsOfTurn(store, stored, history.newest, this.#input.options))
+    const history = await this.#interruption.unless(this.#lookBack(stored))
     ctx.emit('message.received', { ...this.#ids, text: textOf(parts) })
     return { message: stored, history }
+  }
+
+  /** At what was said before, and what is needed for all of it. */
+  async #lookBack(message: Message): Promise<RecentHistory> {
+    const { store } = this.#parts
+    const history = await RecentHistory.before(message, store)
+    this.#needs = await needsOfTurn(store, message, history.newest, this.#input.options)
+    return history
   }
 
   /** One round. @returns the reply when the turn is over, undefined for another round */
@@ -183,17 +190,8 @@ export class Turn {
 
   async #select(): Promise<Choice> {
     this.phase = 'selecting'
-    const { catalogue } = this.#parts
     const rescue = this.#attempts.count > 0
-    await this.#interruption.unless(awaitModels(catalogue, rescue, this.#interruption.signal))
-    const wanted = this.#input.options.model
-    const requested = wanted === undefined ? undefined : catalogue.resolve(wanted).key
-    const { again, failed } = this.#attempts
-    this.#attempts.again = undefined
-    const asked = again ?? (requested !== undefined && failed.has(requested) ? undefined : requested)
-    const choice = await this.#interruption.unless(
-      chooseModel(this.#parts, { ids: this.#ids, rescue, requested: asked, failed, needs: this.#needs }),
-    )
+    const choice = await this.#interruption.unless(this.#choose(rescue))
     if ('model' in choice) return choice
     if (this.#attempts.outOfMemory && !this.#attempts.minimal) {
       this.#attempts.minimal = true
@@ -203,6 +201,17 @@ export class Turn {
     }
     if (rescue) throw this.#allFailed(choice.request)
     throw chatErrors.nothingServes(choice.rules, 'Free memory, or add a model that meets what this conversation needs; see mai models.')
+  }
+
+  async #choose(rescue: boolean): Promise<Choice | NoChoice> {
+    const { catalogue } = this.#parts
+    await awaitModels(catalogue, rescue, this.#interruption.signal)
+    const wanted = this.#input.options.model
+    const asked = wanted === undefined ? undefined : catalogue.resolve(wanted).key
+    const { again, failed } = this.#attempts
+    this.#attempts.again = undefined
+    const requested = again ?? (asked !== undefined && failed.has(asked) ? undefined : asked)
+    return chooseModel(this.#parts, { ids: this.#ids, rescue, requested, failed, needs: this.#needs })
   }
 
   #makeResident(choice: Choice): Promise<Hold | undefined> {

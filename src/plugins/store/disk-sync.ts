@@ -8,12 +8,14 @@
  * @module
  */
 import fs from 'node:fs'
-import { promisify } from 'node:util'
 
 /** Syncs a file's content to the disk; what a test may replace. */
 export type SyncFile = (descriptor: number) => Promise<void>
 
-const fdatasync: SyncFile = promisify(fs.fdatasync)
+const fdatasync: SyncFile = (descriptor) =>
+  new Promise((resolve, reject) => {
+    fs.fdatasync(descriptor, (error) => (error ? reject(error) : resolve()))
+  })
 
 /** Syncs one file for as long as it is open. */
 export class DiskSync {
