@@ -11,6 +11,7 @@ import { createRequire } from 'node:module'
 import path from 'node:path'
 import { build } from 'tsdown'
 import { dist, type Extent, isFresh, noteBuilt, root, withBuildLock } from './dist.ts'
+import { reachedDeclarations } from './reached-declarations.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -27,6 +28,11 @@ function nameJavaScript(declaration: string): void {
   const text = readFileSync(declaration, 'utf8')
   const renamed = text.replace(/(\bfrom |\bimport\(|\bimport |\bdeclare module )(['"])(\.{1,2}\/[^'"]+)\.ts\2/g, '$1$2$3.js$2')
   if (renamed !== text) writeFileSync(declaration, renamed)
+}
+
+/** Whether package.json exports it. */
+function isExported(declaration: string): boolean {
+  return /^((testing|plugins\/[^/]+)\/)?index\.d\.ts$/.test(path.relative(dist, declaration).split(path.sep).join('/'))
 }
 
 /** What is built in, see tsdown.config.ts, has licences that ask to be carried along. */
@@ -49,7 +55,10 @@ async function buildDist(extent: Extent): Promise<void> {
   }
   if (extent === 'all') {
     execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
-    for (const file of files(dist)) if (file.endsWith('.d.ts')) nameJavaScript(file)
+    const declarations = files(dist).filter((file) => file.endsWith('.d.ts'))
+    for (const file of declarations) nameJavaScript(file)
+    const reached = reachedDeclarations(declarations.filter(isExported))
+    for (const file of declarations) if (!reached.has(file)) rmSync(file)
   }
   for (const file of files(dist)) {
     if ((extent === 'all' || !file.endsWith('.d.ts')) && statSync(file).mtimeMs < stale) rmSync(file)

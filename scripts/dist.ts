@@ -27,7 +27,15 @@ const changed = (file: string): number => statSync(file, { throwIfNoEntry: false
 /** Whether dist/ is newer than all it is built from. */
 export function isFresh(extent: Extent): boolean {
   const sources = readdirSync(path.join(root, 'src'), { recursive: true, encoding: 'utf8' }).map((file) => path.join('src', file))
-  const inputs = [...sources, 'tsdown.config.ts', 'tsconfig.json', 'tsconfig.build.json', 'package.json', 'scripts/build.ts']
+  const inputs = [
+    ...sources,
+    'tsdown.config.ts',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'package.json',
+    'scripts/build.ts',
+    'scripts/reached-declarations.ts',
+  ]
   const newest = Math.max(...inputs.map((file) => changed(path.join(root, file))))
   return existsSync(path.join(dist, 'index.js')) && changed(stamp(extent)) > newest
 }

@@ -214,8 +214,10 @@ describe.concurrent('with a fallback', () => {
     expect(w.events).toContain('circuit.opened')
     w.primary.faults.clear()
     time += 31_000
+    const before = w.events.length
     expect((await w.mai.processMessage('Are you back?')).model).toBe('primary/first')
-    await vi.waitFor(() => expect(w.events.at(-1)).toBe('circuit.closed'))
+    // The journal and the turn state their facts each in its own time.
+    await vi.waitFor(() => expect(w.events.slice(before)).toContain('circuit.closed'))
   })
 
   it('F16 usage and model are those of the model that finished', async () => {
