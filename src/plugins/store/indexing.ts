@@ -125,8 +125,10 @@ export class Indexer {
     this.#isSoon = false
     const isLeft = (): Promise<boolean> => this.#database.read((db) => leftOf(db).length > 0)
     for (let more = await isLeft(); more && !this.#stop.signal.aborted; ) {
-      // While nobody waits, it goes to the disk at once: the next message, which must, would have to wait for all of it.
-      await this.#database.write(this.#waiting > 0 ? 'process' : 'disk', (db) => indexSome(db, this.#session))
+      const step = (db: Connection): void => indexSome(db, this.#session)
+      // While nobody waits for all, its way to the disk begins at once, or the next message's would be longer. Here it is not waited for.
+      if (this.#waiting > 0) await this.#database.write('process', step)
+      else await this.#database.commit(step)
       more = await isLeft()
       if (more) await (this.#waiting > 0 ? setImmediate() : sleep(STEP_MS, undefined, { ref: false }))
     }

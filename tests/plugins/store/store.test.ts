@@ -63,7 +63,11 @@ describe('sessions', () => {
     expect(await store.search('apples')).toHaveLength(1)
     await store.close()
     for (const name of await fs.promises.readdir(path.dirname(file))) {
-      const bytes = await fs.promises.readFile(path.join(path.dirname(file), name), 'latin1')
+      // The engine removes its log when the collector comes by: what is gone by then holds nothing.
+      const bytes = await fs.promises.readFile(path.join(path.dirname(file), name), 'latin1').catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT' && name !== path.basename(file)) return ''
+        throw error
+      })
       expect(bytes).not.toMatch(/zzqsecret|xylophonist/i)
     }
   })
