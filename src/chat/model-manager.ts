@@ -184,6 +184,7 @@ export class ModelManager {
     const ended = this.#background.turnBegan()
     const turn = new Turn(this.#turnParts, input)
     this.#turns.add(turn)
+    if (this.#ctx.signal.aborted) turn.cancel(this.#ctx.signal.reason)
     const reply = turn.run().finally(() => {
       this.#turns.delete(turn)
       ended()

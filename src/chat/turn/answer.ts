@@ -104,7 +104,7 @@ export class Answer {
     this.#timer = undefined
     const text = this.#chunk
     this.#chunk = ''
-    if (text !== '') this.#ctx.emit('generation.chunk', { ...this.#ids(), text })
+    if (text !== '' && this.#open) this.#ctx.emit('generation.chunk', { ...this.#ids(), text })
   }
 
   /** As the store keeps it; empty where nothing came. */

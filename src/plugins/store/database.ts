@@ -68,7 +68,7 @@ export class Database {
 
   /** Runs `work` in a transaction, after all writes before it. @throws MaiError `MAI_STORE_FULL`, `MAI_STORE_BUSY`, `MAI_STORE_FAILED` */
   async write<T>(durability: Durability, work: (connection: Connection) => T): Promise<T> {
-    if (durability === 'process') return this.#commit(work)
+    if (durability === 'process') return this.#inOrder((connection) => connection.transaction(() => work(connection)))
     const { value, durable } = await this.commit(work)
     await durable
     return value
@@ -80,11 +80,14 @@ export class Database {
   }
 
   /** As `write` to the disk, for who has something to do while the disk is at work. */
-  async commit<T>(work: (connection: Connection) => T): Promise<Committed<T>> {
-    const value = await this.#commit(work)
-    const durable = this.#synced()
-    durable.catch(() => {})
-    return { value, durable }
+  commit<T>(work: (connection: Connection) => T): Promise<Committed<T>> {
+    return this.#inOrder((connection) => {
+      const value = connection.transaction(() => work(connection))
+      // Begun before the write counts as done: closing waits for both.
+      const durable = this.#synced()
+      durable.catch(() => {})
+      return { value, durable }
+    })
   }
 
   /** Empties the log file, so that nothing deleted stays in it. */
@@ -105,10 +108,6 @@ export class Database {
     await this.#disk?.close()
     if (this.#wrote) checkpoint(connection)
     connection.close()
-  }
-
-  #commit<T>(work: (connection: Connection) => T): Promise<T> {
-    return this.#inOrder((connection) => connection.transaction(() => work(connection)))
   }
 
   async #inOrder<T>(work: (connection: Connection) => T): Promise<T> {

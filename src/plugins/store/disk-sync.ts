@@ -35,11 +35,9 @@ export class DiskSync {
 
   /** Resolves when all that was written before the call is on the disk. @throws the file system's error */
   flush(): Promise<void> {
-    if (!this.#running) return this.#begin()
-    this.#next ??= this.#running.then(
-      () => this.#begin(),
-      () => this.#begin(),
-    )
+    if (!this.#running) return this.#next ?? this.#begin()
+    const begin = (): Promise<void> => this.#begin()
+    this.#next ??= this.#running.then(begin, begin)
     return this.#next
   }
 

@@ -114,6 +114,8 @@ describe('a turn', () => {
     let refuse = (): void => {}
     const disk = slowStore(() => new Promise((_, reject) => void (refuse = () => reject(storeErrors.full('mai.db', 'disk')))))
     const { mai, events } = await world([{ id: 'only', answer: STORY }], {}, [disk])
+    const chunks: string[] = []
+    mai.on('generation.chunk', ({ text }) => void chunks.push(text))
     const stream = mai.streamMessage('Tell me a story.')
     await expect.poll(() => stream.report().text).toBe(STORY)
     refuse()
@@ -123,7 +125,7 @@ describe('a turn', () => {
       for await (const piece of stream) seen += piece.text
     }
     await expect(read()).rejects.toMatchObject({ code: 'MAI_STORE_FULL' })
-    expect([seen, events]).toEqual(['', ['message.failed']])
+    expect([seen, chunks, events]).toEqual(['', [], ['message.failed']])
   })
 
   it('answers with a store that cannot part committing from writing to the disk', async () => {
