@@ -29,7 +29,7 @@ export function noteUnindexed(db: Connection, seq: number): void {
   db.run('INSERT INTO unindexed (seq) VALUES (?)', [seq])
 }
 
-/** Notes that a message gives or takes back a standing instruction, if it does: that takes a look at it of up to 25 ms, the first time. */
+/** Notes that a message gives or takes back a standing instruction, if it does. Its patterns take some 16 ms to compile at the first message, 9 at the second. */
 export function noteInstructions(db: Connection, seq: number, message: Pick<Message, 'role' | 'parts'>): void {
   if (concernsInstructions(message))
     db.run('INSERT OR IGNORE INTO instructions (seq, session) SELECT seq, session FROM messages WHERE seq = ?', [seq])
