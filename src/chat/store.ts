@@ -53,6 +53,15 @@ export interface StoreSettings {
   pin: ModelKey
 }
 
+/** A message that is stored. */
+export interface CommittedMessage {
+  readonly message: Message
+  /** How many messages its session had before it; undefined: the store did not look. */
+  readonly earlier?: number | undefined
+  /** When no power cut can lose it any more. @throws MaiError of the store */
+  readonly durable: Promise<void>
+}
+
 /** Which records to read. */
 export interface RecordQuery {
   readonly after?: number
@@ -82,7 +91,7 @@ export interface Store extends LedgerStore, RecallStore {
    * processes see the message and the death of this one does not lose it; when `durable` does, a power cut does not either.
    * A store that cannot part the two lacks it.
    */
-  commitMessage?(message: NewMessage): Promise<{ readonly message: Message; readonly durable: Promise<void> }>
+  commitMessage?(message: NewMessage): Promise<CommittedMessage>
   /** As `appendMessage` with many, all or none of them: one write to the disk instead of one for each. */
   appendMessages(
     messages: readonly { readonly message: NewMessage; readonly spans: readonly Omit<Span, 'messageId'>[] }[],

@@ -1,7 +1,8 @@
 /**
  * The policy's journal: every record is written, then folded into the policy's state, in one order.
  *
- * A decision is recorded with its whole request before anybody acts on it, so that it can be replayed.
+ * A decision is recorded with its whole request, so that it can be replayed. Whoever loads or unloads something for it waits
+ * until it is written; one that only asks a loaded model is written a moment later, beside the model's first token.
  *
  * @module
  */
@@ -23,6 +24,8 @@ import { type CandidateList, newestList, packSelection, RecordReader } from './s
 
 /** Records between two snapshots of the state: a start reads as many at most, at some 20 µs each. */
 const SNAPSHOT_EVERY = 250
+/** Longest that a decision waits to be written when nothing comes before, in ms. */
+const WRITE_WITHIN_MS = 25
 /** Records read at once when catching up: few enough to be gone before the collector of young memory looks. */
 const PAGE = 250
 
@@ -37,6 +40,9 @@ export class Journal {
   #opened: Promise<void> | undefined
   #tail: Promise<unknown> = Promise.resolve()
   #sinceSnapshot = 0
+  /** Writes the decision that is made and not written yet. */
+  #unwritten: (() => Promise<void>) | undefined
+  #timer: NodeJS.Timeout | undefined
   /** Models as the log lists them; false: it has not been asked. */
   #list: CandidateList | undefined | false = false
 
@@ -54,7 +60,10 @@ export class Journal {
     return this.#inOrder(async () => void (await this.#append(type, payload)))
   }
 
-  /** Asks the policy, records question and answer, states the fact. A policy that throws is replaced by a plain rule. */
+  /**
+   * Asks the policy, records question and answer within 25 ms, before anything else, and states the fact.
+   * A policy that throws is replaced by a plain rule.
+   */
   select(request: SelectionRequest): Promise<Decision> {
     return this.#inOrder(async () => {
       const decision = this.#asking(
@@ -62,7 +71,9 @@ export class Journal {
         () => this.#policy.select(this.#state, request),
         () => plainDecision(request),
       )
-      await this.#appendSelection({ request, decision })
+      const time = this.#now()
+      this.#unwritten = () => this.#appendSelection({ request, decision }, time)
+      this.#timer = setTimeout(() => void this.settled(), WRITE_WITHIN_MS)
       this.#ctx.emit('model.selected', { request, decision })
       return decision
     })
@@ -100,15 +111,23 @@ export class Journal {
 
   /** Resolves when everything recorded so far is written. */
   async settled(): Promise<void> {
+    if (this.#unwritten) await this.#inOrder(async () => {})
     await this.#tail
   }
 
   #inOrder<T>(work: () => Promise<T>): Promise<T> {
     this.#opened ??= this.#open()
     const opened = this.#opened
-    const result = this.#tail.then(() => opened).then(work)
+    const result = this.#tail.then(() => opened).then(() => (this.#unwritten ? this.#writeDecision().then(work) : work()))
     this.#tail = result.catch(() => {})
     return result
+  }
+
+  async #writeDecision(): Promise<void> {
+    clearTimeout(this.#timer)
+    const write = this.#unwritten
+    this.#unwritten = undefined
+    await write?.()
   }
 
   /** Starts from the newest snapshot and folds what came after it, from all runs. */
@@ -146,21 +165,24 @@ export class Journal {
   }
 
   /** Writes a decision short, and the list of models before it where it needs a new one. Folded is the whole. */
-  async #appendSelection(selection: PolicyRecords['model.selected']): Promise<void> {
+  async #appendSelection(selection: PolicyRecords['model.selected'], decided: number): Promise<void> {
     if (this.#list === false) this.#list = await newestList(this.#log).catch(() => undefined)
     let packed = packSelection(selection, this.#list)
     if (!packed && selection.request.candidates.length > 0) {
       const { candidates } = selection.request
-      const { seq, time } = await this.#append('candidates.listed', { candidates })
+      const { seq, time } = await this.#append('candidates.listed', { candidates }, { time: decided })
       this.#list = seq === 0 ? undefined : { seq, time, candidates }
       packed = packSelection(selection, this.#list)
     }
-    await this.#append('model.selected', selection, packed)
+    await this.#append('model.selected', selection, { time: decided, short: packed })
   }
 
   /** @param short what is written, where that is less than what is folded @returns where it stands; 0: nowhere */
-  async #append<T extends RecordType>(type: T, payload: PolicyRecords[T], short?: unknown): Promise<{ seq: number; time: number }> {
-    const time = this.#now()
+  async #append<T extends RecordType>(
+    type: T,
+    payload: PolicyRecords[T],
+    { time = this.#now(), short }: { readonly time?: number; readonly short?: unknown } = {},
+  ): Promise<{ seq: number; time: number }> {
     let seq = 0
     try {
       // `RecordReader` gives back what the type says.

@@ -22,15 +22,20 @@ export const PLAIN_NEEDS: Needs = { contextTokens: SMALLEST_WINDOW, vision: fals
 /** Messages before the newest that say what a conversation is about. */
 const RECENT = 4
 
-/** What the conversation of a message needs, the message being its newest. @param newest those right before it, ascending */
+/**
+ * What the conversation of a message needs, the message being its newest.
+ * @param known how many messages there are before it, where that is known
+ * @param newest those right before it, ascending
+ */
 export async function needsOfTurn(
-  store: Store,
+  store: Pick<Store, 'countMessages'>,
   { sessionId, parts }: Message,
+  known: number | undefined,
   newest: readonly Message[],
   { system, tools = [] }: SendOptions,
 ): Promise<Needs> {
   const recent = newest.slice(-RECENT)
-  const earlier = recent.length < RECENT ? recent.length : (await store.countMessages(sessionId)) - 1
+  const earlier = known ?? (recent.length < RECENT ? recent.length : (await store.countMessages(sessionId)) - 1)
   return needsOf({ parts, recent, earlier, system, tools: tools.length })
 }
 

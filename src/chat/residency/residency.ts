@@ -93,9 +93,16 @@ export class Residency {
   acquire(wanted: Wanted): Promise<Hold> {
     if (wanted.signal.aborted) return Promise.reject(wanted.signal.reason)
     if (this.#closed) return Promise.reject(chatErrors.closed())
-    // Nothing to load: no need to wait behind somebody else's load.
-    const present = this.#present(wanted)
-    if (present) return this.#residents.hold(present, 0)
+    return this.present(wanted) ?? this.#claimed(wanted)
+  }
+
+  /** Holds a model that is resident already, so that nobody has to wait behind somebody else's load; undefined where it is not. */
+  present(wanted: Pick<Wanted, 'model' | 'contextTokens'>): Promise<Hold> | undefined {
+    const present = this.#closed ? undefined : this.#present(wanted)
+    return present && this.#residents.hold(present, 0)
+  }
+
+  #claimed(wanted: Wanted): Promise<Hold> {
     return new Promise((resolve, reject) => {
       const leave = (): void => this.#leave(claim, wanted.signal.reason)
       const settle = (): boolean => {
@@ -368,7 +375,7 @@ export class Residency {
     return this.#parts.needBytes(model, settings.contextLength ?? model.maxContextLength)
   }
 
-  #present({ model, contextTokens }: Wanted): Resident | undefined {
+  #present({ model, contextTokens }: Pick<Wanted, 'model' | 'contextTokens'>): Resident | undefined {
     const instance = servingInstance(this.#parts.catalogue.find(model.key) ?? model, contextTokens)
     if (!instance || this.#draining.has(instance.instanceId)) return undefined
     return this.#residents.find(instance)

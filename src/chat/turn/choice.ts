@@ -5,12 +5,13 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { settingsFor } from '../decisions/situation.ts'
+import { servingInstance, settingsFor } from '../decisions/situation.ts'
 import type { TurnIds } from '../events.ts'
 import type { ModelInfo, ModelKey } from '../model.ts'
 import type { Decision, Needs, SelectionRequest } from '../policy.ts'
 import type { Catalogue } from '../residency/catalogue.ts'
 import { minimalDecision } from './degradation.ts'
+import type { Interruption } from './interruption.ts'
 import type { TurnParts } from './turn-parts.ts'
 
 /** Waits for a server that went away in the middle of a turn, in ms. */
@@ -51,6 +52,8 @@ export async function chooseModel(parts: TurnParts, { ids, rescue, requested, fa
   if (!model || failed.has(model.key)) {
     return { request, rules: decision.candidates.map(({ model: key, excluded }) => `${key}: ${excluded ?? 'not chosen'}`) }
   }
+  // Loading may be the end of the process: what it was for is on record by then.
+  if (!servingInstance(model, needs.contextTokens)) await journal.settled()
   return (rescue ? undefined : keepPresent(parts, request, decision, model)) ?? { model, decision, request }
 }
 
@@ -80,13 +83,13 @@ function keepPresent(parts: TurnParts, request: SelectionRequest, decision: Deci
 }
 
 /** In the middle of a turn a server that is gone may be starting again: it is given some seconds. @throws MaiError `MAI_NOTHING_SERVES` */
-export async function awaitModels(catalogue: Catalogue, rescue: boolean, signal: AbortSignal): Promise<void> {
+export async function awaitModels(catalogue: Catalogue, rescue: boolean, interruption: Interruption): Promise<void> {
   for (const delay of rescue ? RESTART_WAITS_MS : []) {
     try {
       return await catalogue.ensure()
     } catch {
       // The last try, below, says why.
-      await sleep(delay, undefined, { signal })
+      await sleep(delay, undefined, { signal: interruption.signal })
     }
   }
   await catalogue.ensure()

@@ -6,12 +6,12 @@
 import { type ErrorFact, toErrorFact } from '../../core/errors.ts'
 import type { Backend, FinishReason, GenerateRequest, GenerationPiece, Usage } from '../backend.ts'
 import { backendError, traitsOf } from '../failure.ts'
-import { onAbort } from '../joined-signal.ts'
 import type { ToolCallPart } from '../message.ts'
 import type { StruggleKind } from '../policy.ts'
 import type { AnswerStart, PieceFacts, Watcher } from '../watcher.ts'
 import { generateFrom } from './continuation.ts'
 import { Gate } from './gate.ts'
+import type { Interruption } from './interruption.ts'
 
 /** How often silence is measured, in ms. */
 const TICK_MS = 250
@@ -30,7 +30,7 @@ export interface GenerationInput {
   readonly firstTokenMs: number
   readonly gapMs: number
   /** The person's stop and the turn's deadline. */
-  readonly signal: AbortSignal
+  readonly interruption: Interruption
   readonly now: () => number
   /** Text for the person, in order. */
   readonly release: (text: string) => void
@@ -78,7 +78,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   const start = { model: request.instance.model, promptTokens, shown, limits: { firstTokenMs, gapMs }, already, time: began }
   const gate = new Gate(input.watchers, start, input.onWatcherBroken)
   const stop = new AbortController()
-  const letGo = onAbort([input.signal], (reason) => stop.abort(reason))
+  const letGo = input.interruption.onAbort((reason) => stop.abort(reason))
   const { signal } = stop
   const firstLimit = firstTokenLimit(input.firstTokenMs, input.promptTokens, input.shown.prefillPerSecond)
   let completionTokens = 0
@@ -140,7 +140,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
   try {
     const result = await settledAfter(generateFrom(backend, { ...request, signal }, sink), signal)
     if (gate.struggle) return finished('failed', result?.usage, confirmed(gate, input))
-    if (input.signal.aborted) return finished('cancelled', result?.usage, undefined)
+    if (input.interruption.aborted) return finished('cancelled', result?.usage, undefined)
     if (stop.signal.aborted) return finished('failed', result?.usage, troubleOf(stop.signal.reason))
     const finish = result?.finish ?? 'failed'
     input.release(gate.end(finish, now()))
@@ -148,7 +148,7 @@ export async function runGeneration(input: GenerationInput): Promise<GenerationO
     return finished(finish, result?.usage, badEnd(finish, wrote || called))
   } catch (error) {
     input.release(gate.cut())
-    if (input.signal.aborted) return finished('cancelled', undefined, undefined)
+    if (input.interruption.aborted) return finished('cancelled', undefined, undefined)
     return finished('failed', undefined, troubleOf(stop.signal.aborted && stop.signal.reason instanceof Error ? stop.signal.reason : error))
   } finally {
     over = true

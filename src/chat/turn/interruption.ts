@@ -8,10 +8,13 @@ import { onAbort } from '../joined-signal.ts'
 
 /** Of one turn. */
 export class Interruption {
-  readonly #controller: AbortController = new AbortController()
+  readonly #calls: Set<(reason: unknown) => void> = new Set()
+  #ended: { readonly reason: unknown } | undefined
   #late = false
   #letGo: () => void = () => {}
   #timer: NodeJS.Timeout | undefined
+  /** Made for the first who needs one: most turns pass nobody who does, and it costs more than the rest of this. */
+  #controller: AbortController | undefined
   #reject: (reason: unknown) => void = () => {}
   readonly #aborted: Promise<never> = new Promise((_, reject) => {
     this.#reject = reject
@@ -21,7 +24,15 @@ export class Interruption {
     this.#aborted.catch(() => {})
   }
 
+  get aborted(): boolean {
+    return this.#ended !== undefined
+  }
+
   get signal(): AbortSignal {
+    if (!this.#controller) {
+      this.#controller = new AbortController()
+      if (this.#ended) this.#controller.abort(this.#ended.reason)
+    }
     return this.#controller.signal
   }
 
@@ -39,9 +50,21 @@ export class Interruption {
     }, deadlineMs).unref()
   }
 
+  /** The first reason counts. */
   abort(reason: unknown): void {
-    this.#controller.abort(reason)
-    this.#reject(this.signal.reason)
+    if (this.#ended) return
+    this.#ended = { reason }
+    this.#controller?.abort(reason)
+    this.#reject(reason)
+    for (const call of this.#calls) call(reason)
+    this.#calls.clear()
+  }
+
+  /** Calls with the reason, at once when it has happened. @returns lets go */
+  onAbort(call: (reason: unknown) => void): () => void {
+    if (this.#ended) call(this.#ended.reason)
+    else this.#calls.add(call)
+    return () => void this.#calls.delete(call)
   }
 
   /** Settles as the work does, or rejects with the reason as soon as the turn is interrupted: for what cannot be told to stop. */

@@ -10,13 +10,14 @@ import type { Hold } from '../residency/residents.ts'
 import type { Attempts } from './attempts.ts'
 import type { Choice } from './choice.ts'
 import { notSmaller, shorterContext } from './degradation.ts'
+import type { Interruption } from './interruption.ts'
 import type { TurnParts } from './turn-parts.ts'
 
 /**
  * Where memory is refused, the window is halved, down to what the conversation needs.
  * @param contextTokens smallest window that serves
  * @returns undefined when it cannot be loaded, which counts as a failed attempt
- * @throws the signal's reason
+ * @throws the interruption's reason
  */
 export async function makeResident(
   parts: TurnParts,
@@ -24,7 +25,7 @@ export async function makeResident(
   choice: Choice,
   contextTokens: number,
   attempts: Attempts,
-  signal: AbortSignal,
+  interruption: Interruption,
 ): Promise<Hold | undefined> {
   const { residency, journal, ctx, now } = parts
   const { model, decision } = choice
@@ -33,7 +34,8 @@ export async function makeResident(
   let contextLength = Math.max(contextTokens, Math.min(decision.contextLength, attempts.shortened.get(model.key) ?? Infinity))
   for (;;) {
     try {
-      const hold = await residency.acquire({ model, settings: { ...settings, contextLength }, contextTokens, signal })
+      const wanted = { model, settings: { ...settings, contextLength }, contextTokens }
+      const hold = await (residency.present(wanted) ?? residency.acquire({ ...wanted, signal: interruption.signal }))
       if (hold.loadMs > 0) {
         const loaded = { turnId, model: model.key, contextLength: hold.instance.contextLength, ms: hold.loadMs }
         await journal.record('model.loaded', loaded)
@@ -41,7 +43,7 @@ export async function makeResident(
       }
       return hold
     } catch (error) {
-      if (signal.aborted) throw error
+      if (interruption.aborted) throw error
       const { memory, kind } = traitsOf(error)
       // A refusal is cheap and may be repeated; a crash is neither.
       const mayShrink = memory && !(kind === 'crashed' && attempts.shortened.has(model.key))

@@ -23,8 +23,10 @@ export class RecentHistory implements HistoryReader {
     this.#newest = newest
   }
 
-  static async before(message: Message, store: Pick<Store, 'messages'>): Promise<RecentHistory> {
-    return new RecentHistory(store, message, await store.messages(message.sessionId, { limit: READ, before: message.seq }))
+  /** @param earlier how many messages there are before it, where that is known: none are not asked for */
+  static async before(message: Message, earlier: number | undefined, store: Pick<Store, 'messages'>): Promise<RecentHistory> {
+    const newest = earlier === 0 ? [] : await store.messages(message.sessionId, { limit: READ, before: message.seq })
+    return new RecentHistory(store, message, newest)
   }
 
   /** The newest of them, at most 8, ascending. */

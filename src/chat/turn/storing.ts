@@ -5,17 +5,11 @@
  */
 import { within } from '../../core/scope.ts'
 import { chatErrors } from '../failure.ts'
-import type { Message, NewMessage, Span } from '../message.ts'
-import type { Store } from '../store.ts'
+import type { NewMessage, Span } from '../message.ts'
+import type { CommittedMessage, Store } from '../store.ts'
 
 /** Longest that the store may take for a message, in ms: its own waits for other processes are shorter. */
 const STORE_LIMIT_MS = 60_000
-
-/** A message that is stored, and when no power cut can lose it any more. */
-export interface CommittedMessage {
-  readonly message: Message
-  readonly durable: Promise<void>
-}
 
 /** Commits a person's message. @throws MaiError of the store; `MAI_STORE_BUSY` when it does not answer */
 export async function commitMessage(store: Store, message: NewMessage): Promise<CommittedMessage> {
@@ -24,7 +18,7 @@ export async function commitMessage(store: Store, message: NewMessage): Promise<
   const durable = inTime(committed.durable)
   // Whoever asks for it is told; a turn that ends before may not.
   durable.catch(() => {})
-  return { message: committed.message, durable }
+  return { ...committed, durable }
 }
 
 /** Stores an answer with who wrote what of it. @throws MaiError as {@link commitMessage} */

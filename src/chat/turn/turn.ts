@@ -94,21 +94,19 @@ export class Turn {
     const { limits, now } = this.#parts
     const began = now()
     const interruption = this.#interruption
-    const { signal } = interruption
-    const outer = this.#input.options.signal
-    interruption.begin(limits.deadlineMs, outer)
+    interruption.begin(limits.deadlineMs, this.#input.options.signal)
     try {
       const received = await this.#receive()
       for (;;) {
         const reply = await this.#attempt(received, began)
         if (reply) return reply
         if (interruption.late) throw chatErrors.turnTimeout(limits.deadlineMs)
-        if (signal.aborted) return await this.#complete(undefined, began)
+        if (interruption.aborted) return await this.#complete(undefined, began)
         if (this.#attempts.count >= limits.maxAttempts) throw this.#allFailed()
       }
     } catch (thrown) {
       let error = await withWhatToFree(this.#parts.ctx, thrown)
-      const cancelled = signal.aborted && !interruption.late && this.#attempts.count + this.#answer.text.length > 0
+      const cancelled = interruption.aborted && !interruption.late && this.#attempts.count + this.#answer.text.length > 0
       if (cancelled && this.phase !== 'storing') {
         try {
           return await this.#complete(undefined, began)
@@ -134,23 +132,23 @@ export class Turn {
     const { store, ctx, now } = this.#parts
     const { parts } = this.#input
     const message = { id: randomUUID(), ...this.#ids, role: 'user' as const, parts, time: now(), complete: true }
-    const { message: stored, durable } = await commitMessage(store, message)
+    const { message: stored, earlier, durable } = await commitMessage(store, message)
     this.#durable = durable
     durable.then(
       () => this.#answer.open(),
       // Whatever goes on ends; storing, which waits for this too, says why.
       (error: unknown) => this.#interruption.abort(error),
     )
-    const history = await this.#interruption.unless(this.#lookBack(stored))
+    const history = await this.#interruption.unless(this.#lookBack(stored, earlier))
     ctx.emit('message.received', { ...this.#ids, text: textOf(parts) })
     return { message: stored, history }
   }
 
   /** At what was said before, and what is needed for all of it. */
-  async #lookBack(message: Message): Promise<RecentHistory> {
+  async #lookBack(message: Message, earlier: number | undefined): Promise<RecentHistory> {
     const { store } = this.#parts
-    const history = await RecentHistory.before(message, store)
-    this.#needs = await needsOfTurn(store, message, history.newest, this.#input.options)
+    const history = await RecentHistory.before(message, earlier, store)
+    this.#needs = await needsOfTurn(store, message, earlier, history.newest, this.#input.options)
     return history
   }
 
@@ -205,7 +203,7 @@ export class Turn {
 
   async #choose(rescue: boolean): Promise<Choice | NoChoice> {
     const { catalogue } = this.#parts
-    await awaitModels(catalogue, rescue, this.#interruption.signal)
+    await awaitModels(catalogue, rescue, this.#interruption)
     const wanted = this.#input.options.model
     const asked = wanted === undefined ? undefined : catalogue.resolve(wanted).key
     const { again, failed } = this.#attempts
@@ -217,7 +215,7 @@ export class Turn {
   #makeResident(choice: Choice): Promise<Hold | undefined> {
     this.phase = 'loading'
     this.model = choice.model.key
-    return makeResident(this.#parts, this.id, choice, this.#needs.contextTokens, this.#attempts, this.#interruption.signal)
+    return makeResident(this.#parts, this.id, choice, this.#needs.contextTokens, this.#attempts, this.#interruption)
   }
 
   /** @returns undefined when the conversation cannot be fitted to this model, which then counts as failed */
@@ -280,7 +278,7 @@ export class Turn {
       watchers: ctx.all('watcher').filter(({ kinds }) => !kinds?.every((kind) => this.#attempts.accepted.has(kind))),
       firstTokenMs: limits.firstTokenMs,
       gapMs: limits.gapMs,
-      signal: this.#interruption.signal,
+      interruption: this.#interruption,
       now,
       release: (text) => this.#answer.release(text),
       reasoning: (text) => this.#answer.think(text),

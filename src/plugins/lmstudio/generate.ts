@@ -39,7 +39,7 @@ export async function generate(
   const answer = new Answer(sink, limits.answerIdleMs, signal)
   try {
     const begin = await prepare(session, model, request, limits.callMs, signal, answer)
-    const result = await answer.of(begin(), session)
+    const result = await answer.of(untraced(begin), session)
     const { stopReason, promptTokensCount = 0, predictedTokensCount = answer.tokens } = result?.stats ?? { stopReason: 'userStopped' }
     return { finish: FINISH[stopReason] ?? 'failed', usage: { promptTokens: promptTokensCount, completionTokens: predictedTokensCount } }
   } catch (error) {
@@ -179,6 +179,20 @@ class Answer {
       this.#over = true
       this.#fail(error)
     }
+  }
+}
+
+/**
+ * Calls the SDK without the stack traces that it takes of its caller, three for each answer: they would say what is known, and
+ * take 0.3 ms of the time to the first token.
+ */
+function untraced<T>(call: () => T): T {
+  const { stackTraceLimit } = Error
+  Reflect.set(Error, 'stackTraceLimit', 0)
+  try {
+    return call()
+  } finally {
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit)
   }
 }
 

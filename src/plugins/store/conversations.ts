@@ -48,6 +48,8 @@ export const MESSAGE_COLUMNS = 'm.seq, m.id, s.id AS sessionId, m.turn_id AS tur
 
 const SESSION_COLUMNS = 'id, title, created_at AS createdAt, updated_at AS updatedAt, message_count AS messageCount'
 
+const COUNT_MESSAGE = 'UPDATE sessions SET message_count = message_count + 1, updated_at = max(updated_at, ?) WHERE id = ?'
+
 /** One step of removing a session takes about so long, in ms, and goes by so many messages. */
 const REMOVAL_MS = 20
 const REMOVAL_BATCH = 5
@@ -102,8 +104,12 @@ export function conversations(database: Database): Conversations {
 
     // Its instructions hold from the next message on, and are noted with the index.
     async commitMessage(message) {
-      const { value, durable } = await database.commit((db) => append(db, message, []))
-      return { message: value, durable }
+      const { value, durable } = await database.commit((db) => {
+        const stored = insert(db, message, [])
+        const counted = db.get<{ count: number }>(`${COUNT_MESSAGE} RETURNING message_count AS count`, [message.time, message.sessionId])
+        return { message: stored, earlier: counted ? counted.count - 1 : 0 }
+      })
+      return { ...value, durable }
     },
 
     appendMessages: (messages) => database.write('disk', (db) => messages.map(({ message, spans }) => appendNoted(db, message, spans))),
@@ -156,6 +162,13 @@ function appendNoted(db: Connection, message: NewMessage, spans: readonly Omit<S
 }
 
 function append(db: Connection, message: NewMessage, spans: readonly Omit<Span, 'messageId'>[]): Message {
+  const stored = insert(db, message, spans)
+  db.run(COUNT_MESSAGE, [message.time, message.sessionId])
+  return stored
+}
+
+/** Without counting it in its session. */
+function insert(db: Connection, message: NewMessage, spans: readonly Omit<Span, 'messageId'>[]): Message {
   const { id, sessionId, turnId, role, parts, time, complete } = message
   const { rowId: seq, changes } = db.run(
     `INSERT INTO messages (id, session, turn_id, role, time, complete, parts)
@@ -174,7 +187,6 @@ function append(db: Connection, message: NewMessage, spans: readonly Omit<Span, 
     ])
   }
   noteUnindexed(db, seq)
-  db.run('UPDATE sessions SET message_count = message_count + 1, updated_at = max(updated_at, ?) WHERE id = ?', [time, sessionId])
   return { ...message, seq }
 }
 

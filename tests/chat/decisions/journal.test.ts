@@ -37,6 +37,31 @@ function journalOn(store: Store): Journal {
   return new Journal(kernel.context, policy, store, 'run', Date.now)
 }
 
+describe('a decision', () => {
+  const written = async (store: Store): Promise<string[]> => (await store.records()).map(({ type }) => type)
+
+  it('is given before it is written, and written soon after', async () => {
+    const store = await storeWith(() => ({}))
+    const journal = journalOn(store)
+    const decision = await journal.select(asked)
+    expect(await written(store)).toEqual(['run.started'])
+    await vi.advanceTimersByTimeAsync(25)
+    await expect.poll(() => written(store)).toEqual(['run.started', 'candidates.listed', 'model.selected'])
+    const [record] = await store.records({ newest: true, limit: 1 })
+    expect(record).toMatchObject({ payload: { decision: { model: decision.model } } })
+  })
+
+  it('is written before whatever comes next, and before who waits for it goes on', async () => {
+    const store = await storeWith(() => ({}))
+    const journal = journalOn(store)
+    await journal.select(asked)
+    await journal.record('pin.changed', { model: 'b' })
+    expect(await journal.select(asked)).toMatchObject({ reason: 'pinned' })
+    await journal.settled()
+    expect(await written(store)).toEqual(['run.started', 'candidates.listed', 'model.selected', 'pin.changed', 'model.selected'])
+  })
+})
+
 describe('a store that hangs', () => {
   it('at one record costs that record, and no decision after it', async () => {
     let hung = false

@@ -140,6 +140,17 @@ describe('a turn', () => {
     expect(await mai.getConversationHistory()).toHaveLength(2)
   })
 
+  it('has on record why before it loads anything', async () => {
+    const { mai } = await world([whole('only')])
+    const known: Promise<readonly string[]>[] = []
+    mai.on(
+      'model.loading',
+      () => void known.push(mai.store.records({ newest: true, limit: 1 }).then((records) => records.map(({ type }) => type))),
+    )
+    await mai.processMessage('Tell me a story.')
+    expect(await known[0]).toEqual(['model.selected'])
+  })
+
   it('goes on with another model in the middle of an answer, without losing or repeating a character', async () => {
     const { mai, backend, events } = await world([
       { id: 'big', sizeBytes: 4 * GB, answer: STORY, faults: [{ kind: 'drop', afterPieces: 5 }] },

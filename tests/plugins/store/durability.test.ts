@@ -45,12 +45,14 @@ describe('a message', () => {
   it('that is committed is seen by others at once, and durable when the disk has it', async () => {
     const disk = slowDisk()
     const { store, file } = await storeOn(disk)
-    const { message: stored, durable } = await store.commitMessage(message('s', 'hello'))
+    const { message: stored, earlier, durable } = await store.commitMessage(message('s', 'hello'))
+    expect(earlier).toBe(0)
     const other = await openStore({ file })
     expect((await other.messages('s')).map(({ id }) => id)).toEqual([stored.id])
     expect(await isSettled(durable)).toBe(false)
     disk.end()
     await durable
+    expect(await other.commitMessage(message('s', 'again'))).toMatchObject({ earlier: 1 })
   })
 
   it('that is appended is stored when the disk has it', async () => {
