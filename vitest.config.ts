@@ -10,15 +10,16 @@ const mai = [
 ]
 
 /**
- * Tests with a process a file: they start many, count what they have started or measure themselves. All others share
- * one process for each worker, which loads Mai and its libraries once.
+ * Tests with a process a file: they start many, count what they have started or measure themselves, or take so long that
+ * they had better not begin last. All others share one process for each worker, which loads Mai and its libraries once.
  */
 const apart = [
   'tests/{chaos,e2e,examples}/**',
   'tests/cli/{bad-input,commands,doctor,estimate,first-run,session-file,simulate}.test.ts',
   'tests/config/sync.test.ts',
   'tests/docs/snippets.test.ts',
-  'tests/plugins/llamacpp/{backend,driver,pull,threads,whole}.test.ts',
+  'tests/plugins/compression/windows.test.ts',
+  'tests/plugins/llamacpp/{backend,driver,pull,spare-process,threads,whole}.test.ts',
   'tests/plugins/lmstudio/{leaving,starting}.test.ts',
   'tests/plugins/store/{chaos,processes,safety,scale}.test.ts',
   'tests/chat/memory/observed.test.ts',
@@ -30,8 +31,8 @@ export default defineConfig({
   test: {
     globalSetup: ['scripts/fresh-dist.ts'],
     pool: 'forks',
-    // Two cores' worth and one: tests wait for processes and sockets a good part of their time.
-    maxWorkers: 3,
+    // Twice as many as two cores: tests wait for processes and sockets a good part of their time.
+    maxWorkers: 4,
     // For what hangs; a machine that does other things too may be ten times slower. What must be quick has limits of its own.
     testTimeout: 120_000,
     hookTimeout: 120_000,

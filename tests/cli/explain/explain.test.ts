@@ -30,6 +30,7 @@ class Run {
   }
   async decide(turnId: string, asked: SelectionRequest, changes: Partial<SelectionRequest> = {}): Promise<string | undefined> {
     const { model } = await this.journal.select({ ...asked, time: this.now, sessionId: 's', turnId, ...changes })
+    await this.journal.settled()
     return model
   }
   async switched(from: string, to: string, reason: string, rescue = false, turnId?: string): Promise<void> {
