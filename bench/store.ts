@@ -8,6 +8,7 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { createMai } from '../src/chat/mai.ts'
 import { compression } from '../src/plugins/compression/index.ts'
@@ -27,6 +28,8 @@ const RUNS = 50
 const SHORT = 100
 const WORDS = ['alpha', 'beta', 'gamma', 'delta', 'epsilon', 'zeta', 'eta', 'theta', 'iota', 'kappa']
 const LIMIT_MB = 200
+/** People take longer between an answer and their next message, in ms; what was said is indexed after 100. */
+const READING_MS = 200
 
 type Figures = Record<string, number>
 
@@ -96,9 +99,10 @@ async function measured(file: string, messages: number): Promise<Figures> {
   const store = createStore({ file, ownFolder: false })
   await store.getSession('long')
   const openMs = performance.now() - opening
-  const timed = async (work: (index: number) => Promise<unknown>): Promise<number> => {
+  const timed = async (work: (index: number) => Promise<unknown>, restMs = 0): Promise<number> => {
     const times: number[] = []
     for (let index = 0; index < RUNS; index++) {
+      if (restMs > 0) await pause(restMs)
       const began = performance.now()
       await work(index)
       times.push(performance.now() - began)
@@ -133,12 +137,15 @@ async function measured(file: string, messages: number): Promise<Figures> {
     plugins: [storePlugin({ file }), resourceTrace().plugin, switching(), compression(), ledger(), plugin],
   })
   await mai.openSession({ id: 'long' })
-  const turnMs = await timed(() => mai.processMessage('What was said about rare4711?'))
+  const ask = (): Promise<unknown> => mai.processMessage('What was said about rare4711?')
+  const turnMs = await timed(ask, READING_MS)
+  const hastyMs = await timed(ask)
   await mai.shutdown()
   const wholeMb = process.resourceUsage().maxRSS / 1024
   return {
     ...figures,
     'a whole turn, scripted model, ms': turnMs,
+    'the same right after another, ms': hastyMs,
     'memory with the store, MB': storeMb,
     'memory with all of Mai, MB': wholeMb,
   }

@@ -111,8 +111,8 @@ export class Journal {
 
   /** Resolves when everything recorded so far is written. */
   async settled(): Promise<void> {
-    if (this.#unwritten) await this.#inOrder(async () => {})
     await this.#tail
+    if (this.#unwritten) await this.#inOrder(async () => {})
   }
 
   #inOrder<T>(work: () => Promise<T>): Promise<T> {
