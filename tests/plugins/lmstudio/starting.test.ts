@@ -10,7 +10,10 @@ const SERVE = path.join(ROOT, 'tests', 'plugins', 'lmstudio', 'server-child.ts')
 /** Long enough for a stand-in server to start on a busy machine: half of it is for the daemon, half for the server. */
 const PATIENT = { startMs: 50_000 }
 
-/** What a fake `lms` does for `lms daemon up` and `lms server start`; the body of a script, with `args` and `serve()`. */
+/**
+ * What a fake `lms` does for `lms daemon up` and `lms server start`; the body of a script, with `args` and `serve()`, and
+ * `endWithServer(said)`: the real one ends when what it has started is there, however long that takes.
+ */
 async function machineWith(body: string, inHome = false): Promise<{ machine: Machine; calls: () => Promise<string[]> }> {
   const machine = await bareMachine()
   const folder = inHome ? path.join(machine.home, '.lmstudio', 'bin') : await temporaryFolder()
@@ -25,6 +28,11 @@ const fs = require('node:fs')
 const args = process.argv.slice(2).join(' ')
 fs.appendFileSync(${JSON.stringify(log)}, args + '\\n')
 const serve = () => spawn(process.execPath, ${JSON.stringify([JITI, SERVE, machine.home])}, { cwd: ${JSON.stringify(ROOT)}, detached: true, stdio: 'inherit' }).unref()
+const endWithServer = (said) => setInterval(() => {
+  if (!fs.existsSync(${JSON.stringify(path.join(machine.home, 'pid'))})) return
+  console.log(said)
+  process.exit(0)
+}, 20)
 ${body}
 `,
   )
@@ -55,7 +63,7 @@ function lives(pid: number): boolean {
 
 describe('LM Studio that is down', () => {
   it('is started with the `lms` on the search path, once for all who ask', { timeout: 60_000 }, async () => {
-    const { machine, calls } = await machineWith(`if (args === 'daemon up --json') { serve(); console.log('{"status":"running"}') }`)
+    const { machine, calls } = await machineWith(`if (args === 'daemon up --json') { serve(); endWithServer('{"status":"running"}') }`)
     const { backend, events } = await open(PATIENT, machine)
     const lists = await Promise.all([backend.list(never()), backend.list(never()), backend.list(never())])
     expect(lists.map((models) => models.map(({ id }) => id))).toEqual([['a'], ['a'], ['a']])
@@ -64,7 +72,10 @@ describe('LM Studio that is down', () => {
   })
 
   it('is started with the `lms` in its own home, by its server where there is no daemon', { timeout: 60_000 }, async () => {
-    const { machine, calls } = await machineWith(`if (args === 'server start') serve(); else process.exit(1)`, true)
+    const { machine, calls } = await machineWith(
+      `if (args === 'server start') { serve(); endWithServer('running') } else process.exit(1)`,
+      true,
+    )
     const { backend } = await open(PATIENT, machine)
     expect(await backend.list(never())).toHaveLength(1)
     expect(await calls()).toEqual(['daemon up --json', 'server start'])
