@@ -47,7 +47,10 @@ else {
         { key: 'long', heading: `${Number(values.messages).toLocaleString('en')} messages` },
       ],
       rows: Object.keys(long).map((what) => ({ what, short: short[what] ?? Number.NaN, long: long[what] ?? Number.NaN })),
-      notes: [`Median of ${RUNS}. Goal: memory of the process below ${LIMIT_MB} MB, and nothing that grows with the session.`],
+      notes: [
+        `Median of ${RUNS}. Goal: memory of the process below ${LIMIT_MB} MB, and nothing that grows with the session.`,
+        `Turns after a rest are the first ${RUNS} of their process, those right after another the next: by then their code is compiled.`,
+      ],
     })
   } finally {
     fs.rmSync(folder, { recursive: true, force: true })
